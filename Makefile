@@ -1,0 +1,45 @@
+# Two commands: `make run` and `make test`. Everything lives in .venv; remove it with `make clean`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := edge/assets/demo.flac
+
+.PHONY: run test test-base check clean
+
+# The runtime alone: no torch, no compiler.
+$(VENV)/.run: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+# Also the toolchain and the checks. On a machine without a local torch wheel this downloads one.
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[toolchain,dev]'
+	touch $@
+
+# The default microphone if one can be opened, else the demo clip. Ctrl-C ends it.
+run: $(VENV)/.run
+	@$(BIN)/edge-run --meter || { status=$$?; \
+	if [ $$status = 66 ] || [ $$status = 69 ]; then \
+		echo "No microphone here: playing $(DEMO) instead."; \
+		$(BIN)/edge-run --mic file:$(DEMO) --meter; \
+	else exit $$status; fi; }
+
+test: $(VENV)/.test check
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Only what a kiosk has: edge without torch, onnx and the rest.
+test-base: VENV := .venv-base
+test-base:
+	$(PYTHON) -m venv .venv-base
+	.venv-base/bin/pip install --quiet --disable-pip-version-check -e . pytest
+	.venv-base/bin/python -m pytest -m "not slow and not toolchain"
+
+clean:
+	rm -rf .venv .venv-base build dist *.egg-info

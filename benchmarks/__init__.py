@@ -1,0 +1,1 @@
+"""Measurements that write JSON with git hash, bundle hash and machine."""

@@ -1,0 +1,1 @@
+"""What runs on the kiosk: audio in, faces out. No torch."""

@@ -1,0 +1,59 @@
+"""An audio file to 16 kHz mono samples, whatever its format, rate and channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from edge.contract import SAMPLE_RATE, Floats, InputError, MissingError
+from edge.resample import Resampler
+
+
+def stream_audio(path: str | Path) -> Iterator[Floats]:
+    """A file that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF) in blocks of about a second.
+
+    Channels are averaged. Raises ``InputError`` for a file that is missing, empty or no audio.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such audio file; check the path")
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:
+        raise MissingError(f"cannot read audio files: {error}; pip install soundfile") from error
+    try:
+        with soundfile.SoundFile(path) as file:
+            resampler = None
+            if file.samplerate != SAMPLE_RATE:
+                resampler = Resampler(file.samplerate)
+            empty = True
+            for block in file.blocks(file.samplerate, dtype="float32", always_2d=True):
+                empty = False
+                mono = clean(block.mean(axis=1, dtype=np.float32))
+                yield resampler.push(mono) if resampler else mono
+            if resampler:
+                yield resampler.flush()
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: not a readable audio file ({error}); convert it, e.g. ffmpeg -i IN out.wav"
+        ) from error
+    if empty:
+        raise InputError(f"{path}: holds no samples; was the recording cut off?")
+
+
+def read_audio(path: str | Path) -> Floats:
+    """All of a file as (n,) samples in [-1, 1]; errors as in ``stream_audio``."""
+    return np.concatenate(list(stream_audio(path)))
+
+
+def clean(samples: Floats) -> Floats:
+    """The same samples with NaN and infinity as silence and everything else within [-1, 1].
+
+    A broken driver or plug-in can deliver either (bare ALSA ``null`` does); a single NaN would
+    otherwise live in the recurrent state for ever.
+    """
+    if np.isfinite(samples).all():
+        return np.clip(samples, -1.0, 1.0)
+    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)

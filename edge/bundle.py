@@ -1,0 +1,150 @@
+"""The folder that crosses the wall between toolchain and runtime: two networks and what they expect.
+
+``bundle.yaml`` is written by ``edge-quantize export`` and checked in full before anything runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, MissingError
+from edge.features import N_MELS, WINDOW
+
+SCHEMA = 1
+DEFAULT = Path(__file__).parent / "bundles" / "default"
+"""The bundle that ships with EdgeTalk."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One of the two networks."""
+
+    file: str
+    """Name inside the bundle."""
+    sha256: str
+    inputs: Shapes
+    """Name to shape; ``state.*`` comes back as ``state_out.*`` with the same shape."""
+    outputs: Shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A checked ``bundle.yaml``."""
+
+    folder: Path
+    name: str
+    lookaheads: tuple[int, ...]
+    """Faces of delay the networks can run at, shortest first."""
+    lookahead: int
+    """The one to use unless told otherwise."""
+    generator: Network
+    """mels (1, 1, 40), lookahead (1, K) one-hot, state -> latent, state."""
+    decoder: Network
+    """latent, state -> weights (1, 1, 52) in ARKit range, not clamped, state."""
+    rest: Mapping[str, float]
+    """ARKit weights of this model's face in silence; absent shapes rest at 0."""
+    data: tuple[str, ...]
+    """Names of the data sets it was trained on."""
+    git: str
+    """Commit of the code that exported it."""
+
+    @property
+    def hash(self) -> str:
+        """Short name of these very networks, for logs and benchmark records."""
+        joined = self.generator.sha256 + self.decoder.sha256
+        return hashlib.sha256(joined.encode()).hexdigest()[:12]
+
+    def write(self) -> None:
+        """Write ``bundle.yaml`` (temporary file, then rename)."""
+        plain = {k: v for k, v in asdict(self).items() if k != "folder"}
+        head = {
+            "schema": SCHEMA,
+            "sample_rate": SAMPLE_RATE,
+            "fps": FPS,
+            "mels": N_MELS,
+            "window": WINDOW,
+            "shapes": list(ARKIT_52),
+        }
+        partial = self.folder / "bundle.part"
+        partial.write_text(yaml.safe_dump(head | _listed(plain), sort_keys=False, width=100))
+        partial.rename(self.folder / "bundle.yaml")
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and check a bundle; ``MissingError`` with one sentence if anything is off."""
+    path = folder / "bundle.yaml"
+    if not path.is_file():
+        raise MissingError(f"{folder}: no bundle.yaml there; give --bundle the folder with it")
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+        _check_agreement(path, raw)
+        bundle = Bundle(
+            folder=folder,
+            name=str(raw["name"]),
+            lookaheads=tuple(int(n) for n in raw["lookaheads"]),
+            lookahead=int(raw["lookahead"]),
+            generator=_network(raw["generator"]),
+            decoder=_network(raw["decoder"]),
+            rest={str(k): float(v) for k, v in raw["rest"].items()},
+            data=tuple(raw["data"]),
+            git=str(raw["git"]),
+        )
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise MissingError(
+            f"{path}: not a readable bundle ({type(error).__name__}: {error}); export it again"
+        ) from error
+    if bundle.lookahead not in bundle.lookaheads or bundle.rest.keys() - set(ARKIT_52):
+        raise MissingError(f"{path}: look-ahead or rest pose contradicts itself; export it again")
+    for network in (bundle.generator, bundle.decoder):
+        _check_file(folder / network.file, network.sha256)
+    return bundle
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check_agreement(path: Path, raw: Any) -> None:
+    if not isinstance(raw, dict):
+        raise TypeError("not a mapping")
+    if raw.get("schema") != SCHEMA:
+        raise MissingError(
+            f"{path}: bundle schema {raw.get('schema')}, this edge-run reads {SCHEMA}; "
+            "export the bundle again with this version"
+        )
+    ours = {"sample_rate": SAMPLE_RATE, "fps": FPS, "mels": N_MELS, "window": WINDOW}
+    for key, value in ours.items():
+        if raw[key] != value:
+            raise MissingError(f"{path}: made for {key} {raw[key]}, this edge-run uses {value}")
+    if raw["shapes"] != list(ARKIT_52):
+        raise MissingError(f"{path}: its blendshapes or their order are not edge-run's ARKit 52")
+
+
+def _check_file(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise MissingError(f"{path}: missing from the bundle; copy the whole folder again")
+    if sha256(path) != expected:
+        raise MissingError(f"{path}: damaged (sha256 differs); copy the whole folder again")
+
+
+def _network(raw: Mapping[str, Any]) -> Network:
+    inputs, outputs = (
+        {name: tuple(int(n) for n in shape) for name, shape in raw[side].items()}
+        for side in ("inputs", "outputs")
+    )
+    return Network(str(raw["file"]), str(raw["sha256"]), inputs, outputs)
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _listed(v) for k, v in value.items()}
+    return [_listed(v) for v in value] if isinstance(value, (tuple, list)) else value

@@ -1,0 +1,79 @@
+"""Raw network weights to the face that is shown: closed in silence, within [0, 1], alive."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import numpy as np
+
+from edge.contract import FPS, INDEX, Floats
+from edge.idle import Idle
+
+SPEECH_DB = 6.0
+"""This far above the noise floor counts as speech."""
+SILENT_DB = -62.0
+"""Nothing softer than this is speech, however quiet the room."""
+HOLD = round(0.15 * FPS)
+"""Faces that the mouth stays free after the last loud one; stops in words are shorter."""
+OPEN, CLOSE = 1 / 2, 1 / 5
+"""Share of the way a face: free within 2 faces, closed to 5 % in 0.23 s."""
+
+
+class Gate:
+    """Tells speech from silence by loudness alone, so that fans and hum do not move the mouth.
+
+    The noise floor falls at once and rises slowly, so that steady noise becomes the floor.
+    """
+
+    RISE_DB = 3.0 / FPS
+    """A face; steady noise that begins is silence again within a few seconds."""
+
+    def __init__(self) -> None:
+        self._floor = -75.0
+        self._hold = 0
+
+    def speaks(self, level_db: float) -> bool:
+        """Take in one face's loudness; is there speech now, or was there just before?"""
+        self._floor = min(level_db, self._floor + self.RISE_DB) if level_db > -100 else -75.0
+        self._floor = max(self._floor, -90.0)
+        if level_db > max(SILENT_DB, self._floor + SPEECH_DB):
+            self._hold = HOLD
+        elif self._hold:
+            self._hold -= 1
+        return self._hold > 0
+
+
+class Face:
+    """Shapes one face after another: silence gate, rest pose, idle motion, range."""
+
+    def __init__(self, rest: Mapping[str, float], lookahead: int, seed: int) -> None:
+        self._rest = np.zeros(52, np.float32)
+        for name, weight in rest.items():
+            self._rest[INDEX[name]] = weight
+        self._idle = Idle(seed)
+        self._free = 0.0
+        self.reset(lookahead)
+
+    def reset(self, lookahead: int) -> None:
+        """Begin to listen anew; the mouth goes on from where it is."""
+        self._gate = Gate()
+        # The network's face is ``lookahead`` faces old, and so is the verdict on it, but for one
+        # face: lips part before the sound.
+        self._verdicts = deque([False] * lookahead, maxlen=max(1, lookahead))
+
+    def shape(self, raw: Floats, level_db: float) -> tuple[Floats, Floats]:
+        """Next face from the network: raw (52,), loudness of the newest audio -> weights, head."""
+        self._verdicts.append(self._gate.speaks(level_db))
+        return self._show(raw, self._verdicts[0])
+
+    def rest(self) -> tuple[Floats, Floats]:
+        """Next face without audio."""
+        return self._show(self._rest, False)
+
+    def _show(self, raw: Floats, free: bool) -> tuple[Floats, Floats]:
+        self._free += (1.0 - self._free) * OPEN if free else -self._free * CLOSE
+        idle, head = self._idle.next()
+        weights = self._rest + (raw - self._rest) * np.float32(self._free)
+        weights += idle
+        return np.clip(weights, 0.0, 1.0, out=weights), head

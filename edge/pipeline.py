@@ -1,0 +1,94 @@
+"""Audio blocks in, faces out. No threads, no clocks, no sockets: same input, same output."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.audio import clean
+from edge.bundle import Bundle
+from edge.contract import (
+    FPS,
+    SAMPLE_RATE,
+    AudioBlock,
+    BlendshapeFrame,
+    Engine,
+    UsageError,
+    face_end,
+    faces_within,
+)
+from edge.face import Face
+from edge.features import Features
+
+FILLABLE = SAMPLE_RATE // 10
+"""A gap of up to 100 ms is heard as silence; after a longer one everything starts anew."""
+
+
+class Pipeline:
+    """Drives the two engines along one audio stream."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engines: tuple[Engine, Engine],
+        lookahead: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """``lookahead`` is in faces; ``None`` takes the bundle's own."""
+        self.lookahead = bundle.lookahead if lookahead is None else lookahead
+        if self.lookahead not in bundle.lookaheads:
+            raise UsageError(f"look-ahead {self.lookahead} faces is not in {bundle.lookaheads}")
+        self._choice = np.zeros((1, len(bundle.lookaheads)), np.float32)
+        self._choice[0, bundle.lookaheads.index(self.lookahead)] = 1
+        self._generator, self._decoder = engines
+        self._features = Features()
+        self._face = Face(bundle.rest, self.lookahead, seed)
+        self._first = 0
+        self._start(at=0)
+
+    @property
+    def delay(self) -> float:
+        """Declared algorithmic delay in seconds: look-ahead and the face's own 1/60."""
+        return (self.lookahead + 1) / FPS
+
+    def _start(self, at: int) -> None:
+        """Hear silence before sample ``at``."""
+        self._features.reset(at)
+        self._generator.reset()
+        self._decoder.reset()
+        self._face.reset(self.lookahead)
+        self._first = faces_within(at)
+
+    def push(self, block: AudioBlock) -> list[BlendshapeFrame]:
+        """Every face that this block completes, oldest first.
+
+        The first ``lookahead`` steps after a start would show faces before it; they are left out.
+        """
+        samples = clean(block.samples)
+        gap = block.start - self._features.next
+        if 0 < gap <= FILLABLE:
+            samples = np.concatenate([np.zeros(gap, np.float32), samples])
+        elif gap:
+            self._start(at=block.start)
+        frames = []
+        for face, mels, level in self._features.push(samples):
+            latent = self._generator.step(mels=mels, lookahead=self._choice)["latent"]
+            raw = self._decoder.step(latent=latent)["weights"][0, 0]
+            weights, head = self._face.shape(raw, level)
+            shown = face - self.lookahead
+            if shown >= self._first:
+                frames.append(
+                    BlendshapeFrame(weights, face_end(shown), block.captured_at, head, level)
+                )
+        return frames
+
+    def flush(self, captured_at: float) -> list[BlendshapeFrame]:
+        """The last ``lookahead`` faces of a stream that has ended, as if silence followed."""
+        start = self._features.next
+        end = face_end(self._features.face - 1 + self.lookahead)
+        quiet = np.zeros(max(0, end - start), np.float32)
+        return self.push(AudioBlock(quiet, start, captured_at))
+
+    def rest(self, captured_at: float) -> BlendshapeFrame:
+        """A face without new audio: the mouth falls shut, blinks go on."""
+        weights, head = self._face.rest()
+        return BlendshapeFrame(weights, self._features.next, captured_at, head)

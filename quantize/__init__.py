@@ -1,0 +1,1 @@
+"""The toolchain: recordings to a bundle that ``edge`` runs."""

@@ -1,0 +1,132 @@
+"""A checkpoint to a bundle: ``edge-quantize export``."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edge.bundle import Bundle, Network, sha256
+from edge.contract import ARKIT_52, InputError
+from edge.features import N_MELS
+from models.student import Decoder, Generator, Student, StudentConfig
+
+OPSET = 18
+"""The newest that TensorRT 10.3 (JetPack 6) reads with a margin."""
+
+STATES = {"generator": ("near", "wide", "slow", "deep"), "decoder": ("gru",)}
+
+
+def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
+    """The averaged weights of a checkpoint, and everything else that it holds."""
+    if not checkpoint.is_file():
+        raise InputError(f"{checkpoint}: no such checkpoint; train one with edge-quantize train")
+    saved = torch.load(checkpoint, weights_only=True)
+    sizes = dict(saved["sizes"])
+    sizes["lookaheads"] = tuple(sizes["lookaheads"])
+    student = Student(StudentConfig(**sizes))
+    student.load_state_dict(saved["average"])
+    return student.eval(), saved
+
+
+class _Step(nn.Module):
+    """One network with its state as separate tensors, as ONNX names them."""
+
+    def __init__(self, network: Generator | Decoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        inputs = len(tensors) - len(self.network.memory())
+        out, state = self.network(*tensors[:inputs], tuple(tensors[inputs:]))
+        return (out, *state)
+
+
+def export(checkpoint: Path, out: Path, name: str, lookahead: int, data: Sequence[str]) -> Bundle:
+    """Write ``generator.onnx``, ``decoder.onnx`` and ``bundle.yaml`` into ``out``."""
+    student, _ = load_student(checkpoint)
+    config = student.config
+    if lookahead not in config.lookaheads:
+        raise InputError(f"look-ahead {lookahead} was not trained; choose of {config.lookaheads}")
+    out.mkdir(parents=True, exist_ok=True)
+    choices = len(config.lookaheads)
+    mels, latent = torch.zeros(1, 1, N_MELS), torch.zeros(1, 1, config.latent)
+    bundle = Bundle(
+        folder=out,
+        name=name,
+        lookaheads=config.lookaheads,
+        lookahead=lookahead,
+        generator=_write(
+            student.generator,
+            "generator",
+            {"mels": mels, "lookahead": torch.zeros(1, choices)},
+            "latent",
+            out,
+        ),
+        decoder=_write(student.decoder, "decoder", {"latent": latent}, "weights", out),
+        rest=rest_pose(student, config.lookaheads.index(lookahead)),
+        data=tuple(data),
+        git=git_commit(),
+    )
+    bundle.write()
+    return bundle
+
+
+@torch.no_grad()
+def rest_pose(student: Student, choice: int) -> dict[str, float]:
+    """The face after five seconds of quiet, to two decimals; the jaw is shut by definition."""
+    quiet = torch.full((1, 300, N_MELS), -2.5)
+    onehot = torch.eye(len(student.config.lookaheads))[choice : choice + 1]
+    weights, _, _ = student(quiet, onehot, student.memory())
+    pose = weights[0, -60:].mean(0).clamp(0, 1).tolist()
+    found = {n: round(w, 2) for n, w in zip(ARKIT_52, pose, strict=True) if w >= 0.005}
+    found.pop("jawOpen", None)
+    return found
+
+
+def _write(
+    network: Generator | Decoder, name: str, inputs: dict[str, Tensor], output: str, out: Path
+) -> Network:
+    state = {f"state.{k}": v for k, v in zip(STATES[name], network.memory(), strict=True)}
+    given = inputs | state
+    outputs = [output, *(k.replace("state.", "state_out.") for k in state)]
+    path = out / f"{name}.onnx"
+    partial = out / f"{name}.part"
+    program = torch.onnx.export(
+        _Step(network).eval(),
+        tuple(given.values()),
+        input_names=list(given),
+        output_names=outputs,
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    program.save(partial, external_data=False)
+    partial.rename(path)
+    results = _Step(network)(*given.values())
+    return Network(
+        path.name,
+        sha256(path),
+        {k: tuple(v.shape) for k, v in given.items()},
+        {k: tuple(v.shape) for k, v in zip(outputs, results, strict=True)},
+    )
+
+
+def git_commit() -> str:
+    """The commit of this code, with ``+`` if it was changed since; ``unknown`` outside git."""
+    here = Path(__file__).parent
+    commands = (["git", "rev-parse", "--short=12", "HEAD"], ["git", "status", "--porcelain"])
+    try:
+        head, changed = (
+            subprocess.run(c, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+            for c in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")

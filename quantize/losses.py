@@ -1,0 +1,49 @@
+"""How far a face is from the captured one: pure functions over (B, T, C), each a scalar."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from quantize.phones import UNKNOWN
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``values`` where ``mask``; 0 where nothing is marked."""
+    mask = mask.to(values.dtype)
+    return (values * mask).sum() / mask.sum().clamp(min=1.0)
+
+
+def shape_loss(predicted: Tensor, target: Tensor, live: Tensor, spread: Tensor) -> Tensor:
+    """Huber error in standard deviations, so that a shy channel counts like the jaw.
+
+    Squared up to 2 deviations, linear beyond: solvers and trackers jump now and then.
+    """
+    error = (predicted - target) / spread.clamp(min=1e-3)
+    return masked_mean(
+        2 * F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=2.0), live
+    )
+
+
+def velocity_loss(predicted: Tensor, target: Tensor, live: Tensor, spread: Tensor) -> Tensor:
+    """Squared error of the change from face to face, in standard deviations a face.
+
+    EmoTalk's L_vel (Peng et al. 2023, eq. 5).
+    """
+    error = (predicted - target) / spread.clamp(min=1e-3)
+    return masked_mean(error.diff(dim=1) ** 2, live[:, 1:])
+
+
+def viseme_loss(logits: Tensor, visemes: Tensor) -> Tensor:
+    """Cross entropy of the spoken viseme (B, T); faces without a label do not count."""
+    if bool((visemes == UNKNOWN).all()):
+        return logits.sum() * 0.0
+    return F.cross_entropy(logits.flatten(0, 1), visemes.flatten(), ignore_index=UNKNOWN)
+
+
+def correlation(predicted: Tensor, target: Tensor) -> Tensor:
+    """Pearson r over the first axis, one value a column; 0 where either does not move."""
+    p, t = predicted - predicted.mean(0), target - target.mean(0)
+    scale = (p**2).sum(0).sqrt() * (t**2).sum(0).sqrt()
+    return torch.where(scale > 1e-9, (p * t).sum(0) / scale.clamp(min=1e-9), 0.0)

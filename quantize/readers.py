@@ -1,0 +1,233 @@
+"""How each source keeps its recordings: one function a source, folder to clips.
+
+Every file carries its own channel order; channels are mapped by name here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract import ARKIT_52, FPS, INDEX
+from quantize.data import EMOTIONS, Capture, Clip, Make, UnfitClipError, split_by_id
+from quantize.phones import Phone, read_emodb, read_pocketsphinx
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aiff")
+
+
+def find_reader(folder: Path) -> Callable[[Path], Iterator[Make]]:
+    """The reader of a known set by its folder's name, else the one for CSV beside audio."""
+    return READERS.get(folder.name, read_folder)
+
+
+def read_facegood(folder: Path) -> Iterator[Make]:
+    """FACEGOOD: one Mandarin speaker, solver blendshapes at 30 fps, mouth and jaw only."""
+    names = tuple(json.loads((folder / "names.json").read_text())["arkit52"])
+    weights = np.load(folder / "blendshapes.npz")
+
+    def make(path: Path) -> Clip:
+        values = weights[f"arkit52_{path.stem}"].astype(np.float32)
+        # The authors' own held-out clip.
+        split = "test" if path.stem.endswith("3_16") else "train"
+        capture = Capture(names, values, 30.0)
+        return Clip(f"facegood/{path.stem}", "facegood", "facegood", split, path, capture)
+
+    for path in sorted((folder / "audio").glob("*.flac")):
+        yield f"facegood/{path.stem}", partial(make, path)
+
+
+def read_grid(folder: Path) -> Iterator[Make]:
+    """GRID sentences with blendshapes that MediaPipe read from the video, 25 fps.
+
+    Talker s1 is split 900 / 50 / 50; every other talker is only for testing.
+    """
+    stored = np.load(folder / "blendshapes.npz")
+    names = tuple(str(n) for n in stored["arkit_names"])
+    ids = [str(i) for i in stored["ids"]]
+    values = stored["arkit52"].astype(np.float32)
+    offsets, fps = stored["offsets"], float(stored["fps"])
+    known = "s1" in folder.name
+    # Ranked by hash rather than drawn, so that the sizes are exact.
+    ranked = sorted(ids, key=lambda i: sha256(i.encode()).digest())
+    held = dict.fromkeys(ranked[:50], "test") | dict.fromkeys(ranked[50:100], "validation")
+
+    def make(at: int, name: str) -> Clip:
+        align = folder / "align" / f"{name}.align"
+        spoken = [line.split() for line in align.read_text().splitlines()] if known else []
+        text = " ".join(w for _, _, w in spoken if w not in ("sil", "sp")) or None
+        capture = Capture(names, values[offsets[at] : offsets[at + 1]], fps)
+        source, split = ("grid_s1", held.get(name, "train")) if known else ("grid_other", "test")
+        speaker = "grid_s1" if known else f"grid_{name}"
+        audio = folder / "audio" / f"{name}.flac"
+        return Clip(f"{source}/{name}", source, speaker, split, audio, capture, text=text)
+
+    for at, name in enumerate(ids):
+        yield f"grid_{'s1' if known else 'other'}/{name}", partial(make, at, name)
+
+
+def read_emodb_set(folder: Path) -> Iterator[Make]:
+    """EMO-DB: ten German sentences in seven emotions by ten actors, phones labelled by hand."""
+
+    def make(row: dict[str, str]) -> Clip:
+        name = row["file"]
+        if row["emotion"] not in EMOTIONS:
+            raise UnfitClipError(f"unknown emotion '{row['emotion']}'")
+        labels = folder / "lablaut" / f"{name}xx.lablaut"
+        if not labels.exists():
+            labels = folder / "lablaut" / f"{name}.lablaut"
+        return Clip(
+            f"emodb/{name}",
+            "emodb",
+            f"emodb_{row['speaker']}",
+            "test" if row["speaker"] in ("15", "16") else "train",
+            folder / "audio" / f"{name}.flac",
+            emotion=row["emotion"],
+            text=row["text"],
+            phones=read_emodb(labels) if labels.exists() else (),
+        )
+
+    for row in csv.DictReader((folder / "index.csv").open()):
+        yield f"emodb/{row['file']}", partial(make, row)
+
+
+def read_librispeech(folder: Path) -> Iterator[Make]:
+    """LibriSpeech: read English by 261 speakers, no transcripts here."""
+
+    def make(path: Path) -> Clip:
+        speaker = path.stem.split("-")[0]
+        split = "train" if "train" in path.parts[-2] else "test"
+        return Clip(f"librispeech/{path.stem}", "librispeech", f"ls_{speaker}", split, path)
+
+    for path in sorted(folder.rglob("*.ogg")):
+        yield f"librispeech/{path.stem}", partial(make, path)
+
+
+def read_misc(folder: Path) -> Iterator[Make]:
+    """VCTK, LJSpeech with text, LibriVox with phones, Thorsten's emotions."""
+    sheet = folder / "ljspeech" / "metadata.csv"
+    texts = dict(line.split("|")[::2] for line in sheet.read_text("utf-8").splitlines())
+
+    def make(path: Path) -> Clip:
+        kind, name = path.relative_to(folder).parts[0], path.stem
+        speaker = name.split("_")[0] if kind == "vctk_4spk" else kind
+        phones: tuple[Phone, ...] = ()
+        if (spoken := path.with_suffix(".phone.json")).exists():
+            phones = read_pocketsphinx(spoken)
+        text = texts.get(name)
+        return Clip(
+            f"{kind}/{name}",
+            kind,
+            speaker,
+            # Thorsten and LibriVox are kept to test emotion and phones across corpora.
+            "test" if kind in ("thorsten_emotional", "librivox_with_phones") else "train",
+            path,
+            emotion=THORSTEN.get(name) if kind == "thorsten_emotional" else None,
+            text=re.sub(r"[^A-Za-z' ]", " ", text) if text else None,
+            phones=phones,
+        )
+
+    for path in sorted(folder.rglob("*.flac")):
+        yield f"{path.relative_to(folder).parts[0]}/{path.stem}", partial(make, path)
+
+
+THORSTEN = {
+    "amused": "happiness",
+    "angry": "anger",
+    "disgusted": "disgust",
+    "neutral": "neutral",
+    "surprised": "surprise",
+}
+
+
+def read_folder(folder: Path) -> Iterator[Make]:
+    """A user's recordings: each CSV of ARKit channels with an audio file of the same name.
+
+    Both Live Link Face exports (``Timecode, BlendShapeCount, EyeBlinkLeft …``) and plain sheets
+    (``time_s, eyeBlinkLeft …``, as ``edge-run --record`` writes) are understood. The folder's
+    name is the source: recordings of one set-up belong into one folder.
+    """
+    for path in sorted([*folder.rglob("*.csv"), *folder.rglob("*.csv.gz")]):
+        name = path.name.removesuffix(".gz").removesuffix(".csv")
+        yield f"{folder.name}/{name}", partial(_read_pair, folder, path, name)
+
+
+def _read_pair(folder: Path, path: Path, name: str) -> Clip:
+    audio = next((a for s in AUDIO_SUFFIXES if (a := path.parent / f"{name}{s}").exists()), None)
+    if audio is None and not path.name.endswith(".gz"):
+        raise UnfitClipError(f"no audio beside {path.name}; expected e.g. {name}.wav")
+    clip_id = f"{folder.name}/{name}"
+    split = split_by_id(clip_id, validation=0.05, test=0.05)
+    return Clip(clip_id, folder.name, folder.name, split, audio, read_csv(path))
+
+
+def read_csv(path: Path) -> Capture:
+    """ARKit columns of a Live Link Face CSV or of a plain sheet with a ``time_s`` column."""
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+        rows = [row for row in csv.reader(file) if row]
+    if len(rows) < 3:
+        raise UnfitClipError(f"{path.name} holds fewer than two frames")
+    header = [name.strip() for name in rows[0]]
+    rows = [row for row in rows[1:] if len(row) == len(header)]
+    arkit = [(i, name[:1].lower() + name[1:]) for i, name in enumerate(header)]
+    columns = [(i, name) for i, name in arkit if name in INDEX]
+    if not columns:
+        raise UnfitClipError(f"{path.name} has no ARKit column; expected e.g. '{ARKIT_52[17]}'")
+    strange = [n for _, n in arkit if n not in INDEX and not NOT_A_SHAPE.match(n)]
+    if strange:
+        raise UnfitClipError(f"{path.name}: unknown channel '{strange[0]}'; use the ARKit names")
+    try:
+        values = np.array([[float(row[i] or "nan") for i, _ in columns] for row in rows])
+    except ValueError as error:
+        raise UnfitClipError(f"{path.name}: {error}") from error
+    times = _times(path, header, rows)
+    # Phones drop frames, so the rows are placed by their own times, not by counting.
+    new = np.concatenate([[True], np.diff(np.maximum.accumulate(times)) > 0])
+    times, values = times[new] - times[0], values[new]
+    if len(times) < 2:
+        raise UnfitClipError(f"{path.name}: time does not advance")
+    even = np.arange(0, times[-1], 1 / FPS)
+    values = np.stack([np.interp(even, times, column) for column in values.T], axis=1)
+    return Capture(tuple(n for _, n in columns), values.astype(np.float32), float(FPS))
+
+
+NOT_A_SHAPE = re.compile(r"(?i)time|blendshapecount|frame|head(yaw|pitch|roll)|(left|right)eye")
+
+
+def _times(path: Path, header: list[str], rows: list[list[str]]) -> NDArray[np.float64]:
+    """Seconds of each row."""
+    lower = [name.lower() for name in header]
+    try:
+        if "time_s" in lower:
+            at = lower.index("time_s")
+            return np.array([float(row[at]) for row in rows])
+        at = lower.index("timecode")
+        return np.array([_timecode(row[at]) for row in rows])
+    except ValueError as error:
+        raise UnfitClipError(
+            f"{path.name}: no usable time; expected a 'time_s' or 'Timecode' column ({error})"
+        ) from error
+
+
+def _timecode(text: str) -> float:
+    """Seconds of Live Link's ``hh:mm:ss:ff.fff`` (frames of 1/60 s)."""
+    hours, minutes, seconds, frames = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(frames) / 60
+
+
+READERS: dict[str, Callable[[Path], Iterator[Make]]] = {
+    "facegood_paired": read_facegood,
+    "grid_s1_video_blendshapes": read_grid,
+    "grid_other_speakers": read_grid,
+    "emodb": read_emodb_set,
+    "librispeech_261spk": read_librispeech,
+    "speech_misc": read_misc,
+}

@@ -1,0 +1,176 @@
+"""Clips to long training streams: the whole corpus, spoken anew by other voices each time.
+
+A rendition is stored once and read many times, because making one costs a core about a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.audio import read_audio
+from edge.contract import ARKIT_52, SAMPLE_RATE, Floats, faces_within
+from edge.features import Features, mel_filters
+from quantize.augment import Rng, Rooms, Voice, colour, draw_voice, speak
+from quantize.data import Clip
+from quantize.phones import UNKNOWN, Aligner, Phone, per_face
+from quantize.targets import Scale, targets
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A clip with its samples in memory and its phones found."""
+
+    clip: Clip
+    samples: NDArray[np.int16]
+    """(n,) at 16 kHz; 16 bits because an hour must fit beside others."""
+    phones: tuple[Phone, ...]
+
+    @property
+    def sound(self) -> Floats:
+        """(n,) samples in [-1, 1]."""
+        return self.samples.astype(np.float32) / np.float32(32767)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Faces in a row, as a microphone would have brought them."""
+
+    mels: Floats
+    """(T, N_MELS)"""
+    targets: Floats
+    """(T, 52) in the common range."""
+    live: NDArray[np.bool_]
+    """(T, 52) where ``targets`` means something."""
+    visemes: NDArray[np.int64]
+    """(T,) index into ``VISEMES`` or ``UNKNOWN``."""
+
+    def save(self, path: Path) -> None:
+        """Write to a temporary file, then rename: a cut-off run leaves no half file."""
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                mels=self.mels.astype(np.float16),
+                targets=self.targets.astype(np.float16),
+                live=np.packbits(self.live, axis=1),
+                visemes=self.visemes.astype(np.int8),
+            )
+        partial.rename(path)
+
+    @staticmethod
+    def load(path: Path) -> Stream:
+        """Read what ``save`` wrote."""
+        stored = np.load(path)
+        return Stream(
+            stored["mels"].astype(np.float32),
+            stored["targets"].astype(np.float32),
+            np.unpackbits(stored["live"], axis=1, count=len(ARKIT_52)).astype(bool),
+            stored["visemes"].astype(np.int64),
+        )
+
+
+def listen(clips: Sequence[Clip], found: Path, track: Callable = iter) -> list[Spoken]:
+    """Read each clip's audio and find its phones; what is found is kept in the file ``found``."""
+    known = json.loads(found.read_text()) if found.exists() else {}
+    aligner: Aligner | None = None
+    spoken = []
+    for clip in track([c for c in clips if c.audio]):
+        samples = read_audio(clip.audio)
+        phones = clip.phones
+        if not phones:
+            if clip.id not in known:
+                aligner = aligner or Aligner()
+                known[clip.id] = [asdict(p) for p in aligner.find(samples, clip.text)]
+            phones = tuple(Phone(**p) for p in known[clip.id])
+        spoken.append(Spoken(clip, (samples * 32767).astype(np.int16), phones))
+    partial = found.with_suffix(".part")
+    partial.write_text(json.dumps(known))
+    partial.rename(found)
+    return spoken
+
+
+def render(
+    clips: Sequence[Spoken],
+    scales: dict[str, Scale],
+    rooms: Rooms,
+    seed: int,
+    repeat: dict[str, int],
+) -> Stream:
+    """Say all clips, in random order and other voices, in one long stream.
+
+    ``repeat`` says how often a source is used in one rendition (FACEGOOD is short and rich).
+    """
+    rng = np.random.default_rng(seed)
+    queue = [c for c in clips for _ in range(repeat.get(c.clip.source, 1))]
+    parts = []
+    for at in rng.permutation(len(queue)):
+        parts.append(_say(queue[at], scales, rooms, rng))
+    return Stream(
+        np.concatenate([p.mels for p in parts]),
+        np.concatenate([p.targets for p in parts]),
+        np.concatenate([p.live for p in parts]),
+        np.concatenate([p.visemes for p in parts]),
+    )
+
+
+def plain(spoken: Spoken, scales: dict[str, Scale]) -> Stream:
+    """One clip as it is, for validation."""
+    return _describe(spoken, Voice(), spoken.sound, 0, scales, None)
+
+
+def _say(spoken: Spoken, scales: dict[str, Scale], rooms: Rooms, rng: Rng) -> Stream:
+    voice = draw_voice(rng)
+    samples = speak(spoken.sound, voice)
+    # A pause before the clip: mostly short, sometimes long, in the same room and noise.
+    pause = int(rng.exponential(0.3) * 60) if rng.random() < 0.95 else int(rng.uniform(60, 240))
+    quiet = np.zeros(pause * SAMPLE_RATE // 60, np.float32)
+    samples = rooms.place(np.concatenate([quiet, samples]), rng)
+    return _describe(spoken, voice, samples, pause, scales, rng)
+
+
+def _describe(
+    spoken: Spoken,
+    voice: Voice,
+    samples: Floats,
+    pause: int,
+    scales: dict[str, Scale],
+    rng: Rng | None,
+) -> Stream:
+    clip, scale = spoken.clip, scales.get(spoken.clip.source)
+    features = Features(mel_filters(voice.tract))
+    mels = np.stack([mel for _, mel, _ in features.push(samples)])
+    if rng is not None:
+        mels = colour(mels, rng)
+    faces = len(mels) - pause
+    face = np.zeros((faces, 52), np.float32)
+    live = np.zeros(52, bool)
+    if clip.capture and scale:
+        face, live = targets(clip, scale, faces, voice.tempo), scale.live
+    labels = per_face(spoken.phones, faces, voice.tempo)
+    return Stream(
+        mels,
+        # In the pause the face waits as the clip begins.
+        np.concatenate([np.repeat(face[:1], pause, axis=0), face]),
+        np.broadcast_to(live, (len(mels), 52)),
+        np.concatenate([np.full(pause, 0 if spoken.phones else UNKNOWN), labels]),
+    )
+
+
+def minutes(clips: Sequence[Spoken]) -> float:
+    """How much audio there is."""
+    return sum(len(c.samples) for c in clips) / SAMPLE_RATE / 60
+
+
+def faces_in(clips: Sequence[Spoken]) -> int:
+    """How many faces one plain reading of the clips has."""
+    return sum(faces_within(len(c.samples)) for c in clips)

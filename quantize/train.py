@@ -1,0 +1,372 @@
+"""Recordings to a trained student: ``edge-quantize train``. Seeded, resumable, logged.
+
+A run folder holds ``run.yaml`` (settings), ``phones.json``, ``renditions/``, ``checkpoint.pt``,
+``log.csv`` and ``curves.png``. Starting it again with the same settings goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+from tqdm import tqdm
+
+from edge.audio import read_audio
+from edge.contract import ARKIT_52, ConfigError, Floats
+from models.student import Student, StudentConfig
+from quantize.augment import Rooms
+from quantize.data import Clip, DataError, load
+from quantize.losses import correlation, shape_loss, velocity_loss, viseme_loss
+from quantize.streams import Spoken, Stream, listen, minutes, plain, render
+from quantize.targets import Scale, arkit_spread, fit_scales
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What decides a run; kept as ``run.yaml`` beside the checkpoint."""
+
+    data: tuple[str, ...]
+    """Folders that ``quantize.data.load`` reads."""
+    noise: str | None = None
+    """Folder with ``noise/`` and ``rir/`` to mix in; without it only made-up noise is."""
+    seed: int = 0
+    epochs: int = 60
+    renditions: int = 12
+    """How many times the corpus is spoken anew; epochs cycle through them."""
+    repeat: dict[str, int] = field(default_factory=lambda: {"facegood": 3})
+    """How often a source is used in one rendition, where not once."""
+    batch: int = 24
+    """Streams trained side by side; state is carried along each."""
+    window: int = 200
+    """Faces between two updates (back-propagation is cut there, state is not)."""
+    rate: float = 2e-3
+    """Peak learning rate; 200 steps of warm-up, then a cosine down to a hundredth."""
+    velocity: float = 4.0
+    viseme: float = 0.25
+    average: float = 0.998
+    """Decay of the running average of the weights, which is what gets exported."""
+    student: StudentConfig = field(default_factory=StudentConfig)
+
+
+def read_run(path: Path, **changes: Any) -> RunConfig:
+    """A ``run.yaml`` to settings; keyword arguments that are not ``None`` win."""
+    try:
+        raw = yaml.safe_load(path.read_text()) or {}
+        raw |= {k: v for k, v in changes.items() if v is not None}
+        if isinstance(raw.get("student"), dict):
+            sizes = raw["student"]
+            sizes["lookaheads"] = tuple(sizes.get("lookaheads", StudentConfig().lookaheads))
+            raw["student"] = StudentConfig(**sizes)
+        raw["data"] = tuple(str(d) for d in raw.get("data", ()))
+        config = RunConfig(**raw)
+    except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not config.data:
+        raise ConfigError(f"{path}: 'data' names no folder; use --data or write it there")
+    return config
+
+
+def train(config: RunConfig, out: Path) -> Path:
+    """Run until ``config.epochs`` are done; returns the checkpoint's path."""
+    out.mkdir(parents=True, exist_ok=True)
+    settings = out / "run.yaml"
+    wanted = yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
+    if settings.exists() and settings.read_text() != wanted:
+        raise ConfigError(f"{settings} has other settings; choose another --out or delete it")
+    settings.write_text(wanted)
+
+    clips, skipped = load([Path(d) for d in config.data])
+    log.info("%d clips, %d skipped", len(clips), len(skipped))
+    training = [c for c in clips if c.split == "train"]
+    scales = fit_scales(training)
+    if not any(scale.live.any() for scale in scales.values()):
+        raise DataError("no clip pairs a voice with a moving face; nothing can be learned")
+    spoken = listen(training, out / "phones.json", _bar("listening"))
+    held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
+    validation = [plain(s, scales) for s in listen(held, out / "phones.json")]
+    log.info("%.0f min of training audio, %d validation clips", minutes(spoken), len(validation))
+
+    torch.manual_seed(config.seed)
+    run = _Run(config, out, scales)
+    with _Renditions(config, out, spoken, scales) as renditions:
+        while run.epoch < config.epochs:
+            run.train(renditions.get(run.epoch))
+            run.validate(validation)
+            run.save()
+    plot_curves(out)
+    return out / "checkpoint.pt"
+
+
+class _Renditions:
+    """Makes renditions in other processes, ahead of the training that reads them."""
+
+    def __init__(
+        self, config: RunConfig, out: Path, spoken: Sequence[Spoken], scales: dict[str, Scale]
+    ) -> None:
+        self._config, self._folder = config, out / "renditions"
+        self._folder.mkdir(exist_ok=True)
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("fork"))
+        rooms = read_rooms(config.noise)
+        self._pending: dict[int, Future[None]] = {}
+        for k in range(min(config.renditions, config.epochs)):
+            if not self._path(k).exists():
+                self._pending[k] = self._pool.submit(
+                    _make,
+                    spoken,
+                    scales,
+                    rooms,
+                    config.seed * 1000 + k,
+                    config.repeat,
+                    self._path(k),
+                )
+
+    def __enter__(self) -> _Renditions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _path(self, k: int) -> Path:
+        return self._folder / f"{k:03d}.npz"
+
+    def get(self, epoch: int) -> Stream:
+        k = epoch % self._config.renditions
+        if future := self._pending.pop(k, None):
+            future.result()
+        return Stream.load(self._path(k))
+
+
+def _make(
+    spoken: Sequence[Spoken],
+    scales: dict[str, Scale],
+    rooms: Rooms,
+    seed: int,
+    repeat: dict[str, int],
+    path: Path,
+) -> None:
+    render(spoken, scales, rooms, seed, repeat).save(path)
+
+
+def read_rooms(folder: str | None) -> Rooms:
+    """Noises and impulse responses under ``folder``."""
+    if folder is None:
+        return Rooms()
+    kinds = []
+    for kind in ("noise", "rir"):
+        files = sorted(f for f in (Path(folder) / kind).glob("*") if f.is_file())
+        if not files:
+            raise DataError(f"{folder}: no audio in {kind}/; leave 'noise' out to do without")
+        kinds.append([read_audio(f) for f in files])
+    return Rooms(*kinds)
+
+
+class _Run:
+    """The network, its average, its optimiser and how far they are."""
+
+    def __init__(self, config: RunConfig, out: Path, scales: dict[str, Scale]) -> None:
+        self.config, self.out, self.epoch, self.step = config, out, 0, 0
+        self.student = Student(config.student)
+        learned = np.logical_or.reduce([s.live for s in scales.values()])
+        self.spread = torch.from_numpy(arkit_spread() * learned)
+        self.student.decoder.spread.copy_(self.spread)
+        self.average = {k: v.clone() for k, v in self.student.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(
+            self.student.parameters(), lr=config.rate, weight_decay=1e-2
+        )
+        self.losses: list[list[float]] = []
+        if (path := out / "checkpoint.pt").exists():
+            self._resume(path)
+
+    def _resume(self, path: Path) -> None:
+        saved = torch.load(path, weights_only=True)
+        self.student.load_state_dict(saved["student"])
+        self.average = saved["average"]
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        torch.set_rng_state(saved["random"])
+        log.info("going on after epoch %d", self.epoch)
+
+    def save(self) -> None:
+        """Write the checkpoint beside the old one, then replace it."""
+        partial = self.out / "checkpoint.part"
+        saved = {
+            "student": self.student.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "random": torch.get_rng_state(),
+            "sizes": _plain(asdict(self.config.student)),
+            "data": list(self.config.data),
+            "seed": self.config.seed,
+        }
+        torch.save(saved, partial)
+        partial.rename(self.out / "checkpoint.pt")
+
+    def train(self, stream: Stream) -> None:
+        """One epoch over a rendition."""
+        config, steps = self.config, len(stream.mels) // self.config.batch // self.config.window
+        total = max(1, steps) * config.epochs
+        self.losses, state = [], self.student.memory(config.batch)
+        delays = torch.randint(len(config.student.lookaheads), (config.batch,))
+        bar = tqdm(
+            windows(stream, config), total=steps, desc=f"epoch {self.epoch + 1}/{config.epochs}"
+        )
+        for window in bar:
+            # Now and then a stream changes its look-ahead, as `/edge/lookahead` will.
+            fresh = torch.randint(len(config.student.lookaheads), delays.shape)
+            delays = torch.where(torch.rand(delays.shape) < 0.1, fresh, delays)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate_at(self.step, total, config.rate)
+            state = self._update(window, delays, state)
+            bar.set_postfix(loss=f"{self.losses[-1][0]:.3f}", refresh=False)
+        self.epoch += 1
+
+    def _update(self, window: Stream, delays: Tensor, state: Any) -> Any:
+        config = self.config
+        lookaheads = torch.tensor(config.student.lookaheads)
+        mels, target, live, visemes = delayed(window, lookaheads[delays], config)
+        onehot = torch.eye(len(lookaheads))[delays]
+        weights, logits, state = self.student(mels, onehot, state)
+        parts = [
+            shape_loss(weights, target, live, self.spread),
+            config.velocity * velocity_loss(weights, target, live, self.spread),
+            config.viseme * viseme_loss(logits, visemes),
+        ]
+        loss = torch.stack(parts).sum()
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        with torch.no_grad():
+            decay = min(config.average, self.step / (self.step + 10))
+            for name, value in self.student.state_dict().items():
+                self.average[name].lerp_(value, 1 - decay)
+        self.losses.append([p.item() for p in (loss.detach(), *(q.detach() for q in parts))])
+        generator, decoder = state
+        return tuple(s.detach() for s in generator), tuple(s.detach() for s in decoder)
+
+    def validate(self, clips: Sequence[Stream]) -> None:
+        """Correlation of the averaged weights on clips held back, to ``log.csv``."""
+        student = Student(self.config.student)
+        student.load_state_dict(self.average)
+        student.eval()
+        jaw = ARKIT_52.index("jawOpen")
+        row: dict[str, float] = {"epoch": self.epoch, "step": self.step}
+        names = ("loss", "shape", "velocity", "viseme")
+        row |= dict(zip(names, np.mean(self.losses, axis=0).round(5).tolist(), strict=True))
+        for k, lookahead in enumerate(self.config.student.lookaheads):
+            scores = [score(student, clip, k, lookahead) for clip in clips]
+            if scores:
+                row[f"jaw_{lookahead}"] = float(np.mean([r[jaw] for r, _ in scores]))
+                row[f"others_{lookahead}"] = float(
+                    np.mean([r[live & (np.arange(52) != jaw)].mean() for r, live in scores])
+                )
+        path = self.out / "log.csv"
+        header = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if header:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.5g}" for k, v in row.items()})
+
+
+def rate_at(step: int, total: int, peak: float, warm: int = 200) -> float:
+    """Learning rate: linear warm-up, then a cosine down to a hundredth of the peak."""
+    if step < warm:
+        return peak * (step + 1) / warm
+    down = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+    return peak * (0.01 + 0.99 * down)
+
+
+def windows(stream: Stream, config: RunConfig) -> Iterator[Stream]:
+    """Windows of ``batch`` streams side by side, each with the look-back that delays need.
+
+    Arrays are (B, P + window, …), where P is the longest look-ahead.
+    """
+    longest = max(config.student.lookaheads)
+    length = len(stream.mels) // config.batch
+    starts = np.arange(config.batch) * length
+    for at in range(longest, length - config.window + 1, config.window):
+        rows = starts[:, None] + np.arange(at - longest, at + config.window)
+        yield Stream(
+            stream.mels[rows], stream.targets[rows], stream.live[rows], stream.visemes[rows]
+        )
+
+
+def delayed(
+    window: Stream, lookahead: Tensor, config: RunConfig
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What is heard now and the faces it should show: those of ``lookahead`` faces (B,) ago."""
+    longest = max(config.student.lookaheads)
+    heard = torch.from_numpy(window.mels[:, longest:])
+    now = longest + torch.arange(config.window)
+    shown = now[None] - lookahead[:, None]  # (B, T)
+    rows = torch.arange(len(shown))[:, None]
+    return (
+        heard,
+        torch.from_numpy(window.targets)[rows, shown],
+        torch.from_numpy(window.live)[rows, shown],
+        torch.from_numpy(window.visemes)[rows, shown],
+    )
+
+
+@torch.no_grad()
+def score(
+    student: Student, clip: Stream, k: int, lookahead: int
+) -> tuple[Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """(52,) Pearson r at the declared delay over one clip, and which channels are live."""
+    heard = np.concatenate([clip.mels, np.repeat(clip.mels[-1:], lookahead, axis=0)])
+    onehot = torch.eye(len(student.config.lookaheads))[k : k + 1]
+    weights, _, _ = student(torch.from_numpy(heard)[None], onehot, student.memory())
+    shown = weights[0, lookahead:]
+    return correlation(shown, torch.from_numpy(clip.targets)).numpy(), clip.live[0]
+
+
+def plot_curves(out: Path) -> None:
+    """``log.csv`` as ``curves.png``."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with (out / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    epochs = [int(r["epoch"]) for r in rows]
+    for name in ("loss", "shape", "velocity", "viseme"):
+        left.plot(epochs, [float(r[name]) for r in rows], label=name)
+    for name in [n for n in rows[0] if n.startswith(("jaw", "others"))]:
+        right.plot(epochs, [float(r[name]) for r in rows], label=name)
+    left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    right.set(xlabel="epoch", ylabel="r on validation clips")
+    for axes in (left, right):
+        axes.legend(fontsize=7)
+    figure.savefig(out / "curves.png", dpi=110)
+
+
+def _bar(what: str) -> Any:
+    def track(items: Sequence[Clip]) -> Iterator[Clip]:
+        return iter(tqdm(items, desc=what))
+
+    return track
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value
