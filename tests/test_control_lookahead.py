@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_switching_back_and_forth_never_goes_back_nor_jumps(every: int) -> None:
     assert len(set(switches.values())) == len(offered)
     frames = speak(switches, offered[1])
     ends = [f.end for f in frames]
-    assert all(a <= b for a, b in zip(ends, ends[1:], strict=False))
+    assert all(a <= b for a, b in pairwise(ends))
     # Each shape against the fastest it moves in speech without switching, and 0.05 for shapes that
     # speech hardly moves.
     assert (steps(frames).max(axis=0) <= np.maximum(ordinary, 0.05) + 1e-6).all()
