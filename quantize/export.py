@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,9 @@ class _Step(nn.Module):
         return (out, *state)
 
 
-def export(checkpoint: Path, out: Path, name: str, lookahead: int, data: Sequence[str]) -> Bundle:
+def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
     """Write ``generator.onnx``, ``decoder.onnx`` and ``bundle.yaml`` into ``out``."""
-    student, _ = load_student(checkpoint)
+    student, saved = load_student(checkpoint)
     config = student.config
     if lookahead not in config.lookaheads:
         raise InputError(f"look-ahead {lookahead} was not trained; choose of {config.lookaheads}")
@@ -69,7 +68,7 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int, data: Sequenc
         ),
         decoder=_write(student.decoder, "decoder", {"latent": latent}, "weights", out),
         rest=rest_pose(student, config.lookaheads.index(lookahead)),
-        data=tuple(data),
+        data=tuple(Path(folder).name for folder in saved["data"]),
         git=git_commit(),
     )
     bundle.write()

@@ -55,16 +55,18 @@ class RunConfig:
     rate: float = 2e-3
     """Peak learning rate; 200 steps of warm-up, then a cosine down to a hundredth."""
     velocity: float = 4.0
-    viseme: float = 0.25
+    viseme: float = 0.5
+    noise_level: float = 0.1
+    """Standard deviation of noise on the features (0.1 is 2 dB)."""
     average: float = 0.998
     """Decay of the running average of the weights, which is what gets exported."""
     student: StudentConfig = field(default_factory=StudentConfig)
 
 
-def read_run(path: Path, **changes: Any) -> RunConfig:
-    """A ``run.yaml`` to settings; keyword arguments that are not ``None`` win."""
+def read_run(path: Path | None, **changes: Any) -> RunConfig:
+    """A ``run.yaml``, or the defaults, to settings; keyword arguments that are not ``None`` win."""
     try:
-        raw = yaml.safe_load(path.read_text()) or {}
+        raw = (yaml.safe_load(path.read_text()) or {}) if path else {}
         raw |= {k: v for k, v in changes.items() if v is not None}
         if isinstance(raw.get("student"), dict):
             sizes = raw["student"]
@@ -75,7 +77,7 @@ def read_run(path: Path, **changes: Any) -> RunConfig:
     except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if not config.data:
-        raise ConfigError(f"{path}: 'data' names no folder; use --data or write it there")
+        raise ConfigError("no data: give --data DIR, or 'data' in the file of --config")
     return config
 
 
@@ -184,7 +186,7 @@ class _Run:
         self.student.decoder.spread.copy_(self.spread)
         self.average = {k: v.clone() for k, v in self.student.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
-            self.student.parameters(), lr=config.rate, weight_decay=1e-2
+            self.student.parameters(), lr=config.rate, weight_decay=3e-2
         )
         self.losses: list[list[float]] = []
         if (path := out / "checkpoint.pt").exists():
@@ -239,6 +241,7 @@ class _Run:
         config = self.config
         lookaheads = torch.tensor(config.student.lookaheads)
         mels, target, live, visemes = delayed(window, lookaheads[delays], config)
+        mels = hide_bands(mels + config.noise_level * torch.randn_like(mels))
         onehot = torch.eye(len(lookaheads))[delays]
         weights, logits, state = self.student(mels, onehot, state)
         parts = [
@@ -323,6 +326,16 @@ def delayed(
         torch.from_numpy(window.live)[rows, shown],
         torch.from_numpy(window.visemes)[rows, shown],
     )
+
+
+def hide_bands(mels: Tensor, widest: int = 6) -> Tensor:
+    """Hide up to ``widest`` neighbouring bands of each stream (SpecAugment, Park et al. 2019)."""
+    batch, _, bands = mels.shape
+    first = torch.randint(bands, (batch, 1))
+    width = torch.randint(widest + 1, (batch, 1))
+    band = torch.arange(bands)[None]
+    hidden = (band >= first) & (band < first + width)  # (B, bands)
+    return mels.masked_fill(hidden[:, None], -1.5)
 
 
 @torch.no_grad()
