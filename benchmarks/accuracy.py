@@ -114,13 +114,17 @@ def measure(runs: Sequence[Run], scale: Scale) -> dict[str, Any]:
         "r_mouth_all": float(np.mean(list(channels.values()))),
         "r_mouth": channels,
         "std_ratio_jaw": _mean(rows, "spread"),
-        "jaw_in_silence": float(np.mean(still)) if still else None,
+        "jaw_in_silence": float(np.mean(still)) if len(still) >= FPS else None,
         "jitter_ratio_jaw": float(np.median([row["jitter"] for row in rows])),
     }
 
 
 def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
     return float(np.mean([row[key] for row in rows]))
+
+
+def _or_dash(value: float | None) -> str:
+    return "  -  " if value is None else f"{value:.3f}"
 
 
 def made_silence(pipeline: Pipeline) -> dict[str, float]:
@@ -219,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"look-ahead {label:>6}  {name:26} r jaw {m['r_jaw']:.3f} "
                 f"(loudness {m['r_jaw_log_energy']:.2f})  mouth live {m['r_mouth_live']:.3f} "
                 f"all {m['r_mouth_all']:.3f}  "
-                f"std ratio {m['std_ratio_jaw']:.2f}  silence {m['jaw_in_silence'] or 0:.3f}  "
+                f"std ratio {m['std_ratio_jaw']:.2f}  silence {_or_dash(m['jaw_in_silence'])}  "
                 f"jitter {m['jitter_ratio_jaw']:.2f}"
             )
             if lookahead == bundle.lookahead and name.startswith("GRID s1"):

@@ -37,7 +37,7 @@ def machine() -> dict[str, Any]:
 
 
 def write(name: str, results: Any, bundle: Path = DEFAULT) -> Path:
-    """``results/NAME.json`` with git hash, bundle hash and machine (written aside, then renamed)."""
+    """``results/NAME.json`` with git hash, bundle hash and machine (by renaming)."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     record = {
