@@ -28,7 +28,16 @@ from models.student import Student, StudentConfig
 from quantize.augment import Rooms
 from quantize.data import Clip, DataError, load
 from quantize.losses import correlation, shape_loss, velocity_loss, viseme_loss
-from quantize.streams import Spoken, Stream, listen, minutes, plain, render
+from quantize.streams import (
+    Spoken,
+    Stream,
+    listen,
+    minutes,
+    plain,
+    render,
+    viseme_poses,
+    with_phone_faces,
+)
 from quantize.targets import Scale, arkit_spread, fit_scales
 
 log = logging.getLogger(__name__)
@@ -148,7 +157,8 @@ class _Renditions:
         k = epoch % self._config.renditions
         if future := self._pending.pop(k, None):
             future.result()
-        return Stream.load(self._path(k))
+        stream = Stream.load(self._path(k))
+        return with_phone_faces(stream, *viseme_poses(stream))
 
 
 def _make(
@@ -240,13 +250,13 @@ class _Run:
     def _update(self, window: Stream, delays: Tensor, state: Any) -> Any:
         config = self.config
         lookaheads = torch.tensor(config.student.lookaheads)
-        mels, target, live, visemes = delayed(window, lookaheads[delays], config)
+        mels, target, trust, visemes = delayed(window, lookaheads[delays], config)
         mels = hide_bands(mels + config.noise_level * torch.randn_like(mels))
         onehot = torch.eye(len(lookaheads))[delays]
         weights, logits, state = self.student(mels, onehot, state)
         parts = [
-            shape_loss(weights, target, live, self.spread),
-            config.velocity * velocity_loss(weights, target, live, self.spread),
+            shape_loss(weights, target, trust, self.spread),
+            config.velocity * velocity_loss(weights, target, trust, self.spread),
             config.viseme * viseme_loss(logits, visemes),
         ]
         loss = torch.stack(parts).sum()
@@ -307,14 +317,21 @@ def windows(stream: Stream, config: RunConfig) -> Iterator[Stream]:
     for at in range(longest, length - config.window + 1, config.window):
         rows = starts[:, None] + np.arange(at - longest, at + config.window)
         yield Stream(
-            stream.mels[rows], stream.targets[rows], stream.live[rows], stream.visemes[rows]
+            stream.mels[rows],
+            stream.targets[rows],
+            stream.live[rows],
+            stream.visemes[rows],
+            stream.trust[rows],
         )
 
 
 def delayed(
     window: Stream, lookahead: Tensor, config: RunConfig
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What is heard now and the faces it should show: those of ``lookahead`` faces (B,) ago."""
+    """What is heard now and the faces it should show: those of ``lookahead`` faces (B,) ago.
+
+    mels (B, T, 40), targets (B, T, 52), weights of the targets (B, T, 52), visemes (B, T).
+    """
     longest = max(config.student.lookaheads)
     heard = torch.from_numpy(window.mels[:, longest:])
     now = longest + torch.arange(config.window)
@@ -323,7 +340,7 @@ def delayed(
     return (
         heard,
         torch.from_numpy(window.targets)[rows, shown],
-        torch.from_numpy(window.live)[rows, shown],
+        torch.from_numpy(window.live * window.trust[..., None])[rows, shown],
         torch.from_numpy(window.visemes)[rows, shown],
     )
 
