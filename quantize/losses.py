@@ -6,7 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from quantize.phones import UNKNOWN
+from edge.contract import INDEX
+from quantize.phones import UNKNOWN, VISEMES
+
+JAW, CLOSE = INDEX["jawOpen"], INDEX["mouthClose"]
+PP = VISEMES.index("PP")
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
@@ -32,6 +36,18 @@ def velocity_loss(predicted: Tensor, target: Tensor, weights: Tensor, spread: Te
     """
     error = (predicted - target) / spread.clamp(min=1e-3)
     return weighted_mean(error.diff(dim=1) ** 2, weights[:, 1:])
+
+
+def closure_loss(predicted: Tensor, visemes: Tensor, spread: Tensor) -> Tensor:
+    """How far the lips are apart in the middle of p, b and m, squared, in deviations of the jaw.
+
+    ARKit's lips touch where ``mouthClose`` makes up for ``jawOpen``: on GRID the measured lip gap
+    is proportional to their difference.
+    """
+    lips = visemes == PP  # (B, T)
+    middle = lips[:, 1:-1] & lips[:, :-2] & lips[:, 2:]
+    gap = (predicted[..., JAW] - predicted[..., CLOSE])[:, 1:-1] / spread[JAW]
+    return weighted_mean(gap.clamp(min=0.0) ** 2, middle.to(gap.dtype))
 
 
 def viseme_loss(logits: Tensor, visemes: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from edge.contract import ARKIT_52, ConfigError, Floats
 from models.student import Student, StudentConfig
 from quantize.augment import Rooms
 from quantize.data import Clip, DataError, load
-from quantize.losses import correlation, shape_loss, velocity_loss, viseme_loss
+from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
 from quantize.streams import (
     Spoken,
     Stream,
@@ -65,6 +65,7 @@ class RunConfig:
     """Peak learning rate; 200 steps of warm-up, then a cosine down to a hundredth."""
     velocity: float = 4.0
     viseme: float = 0.5
+    closure: float = 0.1
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     average: float = 0.998
@@ -258,6 +259,7 @@ class _Run:
             shape_loss(weights, target, trust, self.spread),
             config.velocity * velocity_loss(weights, target, trust, self.spread),
             config.viseme * viseme_loss(logits, visemes),
+            config.closure * closure_loss(weights, visemes, self.spread),
         ]
         loss = torch.stack(parts).sum()
         self.optimiser.zero_grad()
@@ -280,7 +282,7 @@ class _Run:
         student.eval()
         jaw = ARKIT_52.index("jawOpen")
         row: dict[str, float] = {"epoch": self.epoch, "step": self.step}
-        names = ("loss", "shape", "velocity", "viseme")
+        names = ("loss", "shape", "velocity", "viseme", "closure")
         row |= dict(zip(names, np.mean(self.losses, axis=0).round(5).tolist(), strict=True))
         for k, lookahead in enumerate(self.config.student.lookaheads):
             scores = [score(student, clip, k, lookahead) for clip in clips]
@@ -378,7 +380,7 @@ def plot_curves(out: Path) -> None:
         rows = list(csv.DictReader(file))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     epochs = [int(r["epoch"]) for r in rows]
-    for name in ("loss", "shape", "velocity", "viseme"):
+    for name in ("loss", "shape", "velocity", "viseme", "closure"):
         left.plot(epochs, [float(r[name]) for r in rows], label=name)
     for name in [n for n in rows[0] if n.startswith(("jaw", "others"))]:
         right.plot(epochs, [float(r[name]) for r in rows], label=name)
