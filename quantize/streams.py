@@ -172,7 +172,7 @@ def _describe(
     )
 
 
-PHONE_TRUST = 0.5
+PHONE_TRUST = 0.4
 """Weight of a face that only the phone suggests. Decoded phones are right two times in three."""
 
 

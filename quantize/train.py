@@ -65,7 +65,7 @@ class RunConfig:
     """Peak learning rate; 200 steps of warm-up, then a cosine down to a hundredth."""
     velocity: float = 4.0
     viseme: float = 0.5
-    closure: float = 0.1
+    closure: float = 0.03
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     average: float = 0.998
