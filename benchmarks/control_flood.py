@@ -1,6 +1,6 @@
 """A million control datagrams at a running ``edge-run``, beside one that nobody floods.
 
-    python -m benchmarks.control_flood [--datagrams N] [--out FILE]
+    python -m benchmarks.control_flood [--datagrams N] [--quiet S]
 
 Both processes play the same file at the same time on the same machine. First a minute of quiet,
 then the flood at 10,000 datagrams a second; each reports its latency over the last minute. Loopback
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import signal
 import socket
@@ -26,6 +24,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from benchmarks.report import write
 from edge.audio import read_audio
 from edge.contract import ARKIT_52, SAMPLE_RATE
 from edge.osc import message
@@ -126,6 +125,7 @@ def measure(count: int, quiet_s: float) -> dict[str, Any]:
             time.sleep(quiet_s)
             before = [ask(port) for port in (FLOODED, CALM)]
             took = flood(count)
+            time.sleep(1.0)  # for what the system still holds
             after = [ask(port) for port in (FLOODED, CALM)]
         finally:
             for process in both:
@@ -143,7 +143,6 @@ def measure(count: int, quiet_s: float) -> dict[str, Any]:
         "flood": dict(zip(("flooded", "calm"), map(figures, after), strict=True)),
         "accepted": after[0]["accepted"],
         "refused": after[0]["refused"],
-        "bundle": after[0]["hash"],
     }
 
 
@@ -157,18 +156,9 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     p.add_argument("--datagrams", type=int, default=1_000_000)
     p.add_argument("--quiet", type=float, default=QUIET_S, metavar="S")
-    p.add_argument("--out", default="benchmarks/results/control_flood.json")
     args = p.parse_args()
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    about = {
-        "git": git.stdout.strip(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-    }
-    result = about | measure(min(args.datagrams, 2_000_000), args.quiet)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    results = measure(min(args.datagrams, 2_000_000), args.quiet)
+    print(write("control_flood", results).read_text())
 
 
 if __name__ == "__main__":
