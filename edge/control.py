@@ -24,7 +24,7 @@ MOST_BYTES = 2048
 STATUS_EVERY = 0.1
 """Seconds that one status is good for; its percentiles cost 0.1 ms."""
 
-OUTPUT = re.compile(r"/edge/output/(\d{1,4})/enable")
+OUTPUT = re.compile(r"/edge/output/([0-9]{1,4})/enable")
 
 Status = Callable[[], dict[str, Any]]
 
