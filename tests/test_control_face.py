@@ -157,3 +157,15 @@ def test_neutral_comes_and_goes_without_a_jump() -> None:
     steps = [abs(float(b[17] - a[17])) for a, b in pairwise(path)]
     assert max(steps) < 0.15
     assert min(float(w[17]) for w in path) < 0.01
+
+
+def test_the_verdict_on_speech_follows_the_lookahead() -> None:
+    def opens_after(face: Face) -> int:
+        jaws = [weights[INDEX["jawOpen"]] for weights, _ in speak(face, 20)]
+        return int(np.argmax(np.array(jaws) > 0.2))
+
+    shorter, longer = Face(REST, 8, 0), Face(REST, 0, 0)
+    shorter.listen_ahead(0)
+    longer.listen_ahead(8)
+    assert opens_after(shorter) == opens_after(Face(REST, 0, 0))
+    assert opens_after(longer) == opens_after(Face(REST, 8, 0)) == opens_after(Face(REST, 0, 0)) + 7

@@ -82,10 +82,10 @@ def test_what_is_longer_than_the_buffer_is_oversized(port: int, sender: socket.s
 def test_every_datagram_of_a_flood_is_counted(port: int, sender: socket.socket) -> None:
     desk = Desk()
     row = message("/edge/mute", 0)
-    bundle = b"#bundle\0" + b"\0" * 8 + (struct.pack(">i", len(row)) + row) * 64
+    bundle = b"#bundle\0" + b"\0" * 8 + (struct.pack(">i", len(row)) + row) * 8
     listener = Listener(desk.orders, Control(port=port))
     try:
-        for _ in range(3000):
+        for _ in range(1000):
             sender.sendto(bundle, ("127.0.0.1", port))
         # Answered only after what was queued before it; asked again until it is not dropped.
         sender.settimeout(0.5)
@@ -100,10 +100,10 @@ def test_every_datagram_of_a_flood_is_counted(port: int, sender: socket.socket) 
         refused = ping(sender, port)["refused"]
     finally:
         listener.close()
-    bundles = (desk.orders.accepted - 2) // 64
-    assert refused["flood"] > 2000
+    bundles = (desk.orders.accepted - 2) // 8
+    assert refused["flood"] > 500
     assert bundles > 0
-    assert abs(bundles + refused["flood"] - 3000) <= 100  # lost pings are counted too
+    assert abs(bundles + refused["flood"] - 1000) <= 100  # lost pings are counted too
 
 
 def test_a_taken_port_is_named(port: int) -> None:

@@ -82,6 +82,10 @@ def test_what_osc_has_set_stays_unless_its_key_changed() -> None:
     desk.live.inbox.drain()
     assert desk.live.gains == {"jawOpen": 1.5}
     assert desk.pipeline.lookahead == 0
+    desk.say("/edge/lookahead", 133)
+    desk.live.read_again()  # the same file once more
+    desk.live.inbox.drain()
+    assert desk.pipeline.lookahead == 8
 
 
 def test_reloads_are_at_least_a_second_apart(caplog: pytest.LogCaptureFixture) -> None:
