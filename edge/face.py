@@ -76,7 +76,7 @@ class Face:
 
     def listen_ahead(self, lookahead: int) -> None:
         """Go on at another look-ahead; what was heard so far stays heard."""
-        heard = list(self._verdicts)
+        heard = list(self._verdicts) or [False]  # nothing yet, at look-ahead 0
         depth = max(1, lookahead)
         self._verdicts = deque([heard[0]] * (depth - len(heard)) + heard, maxlen=depth)
 
