@@ -97,10 +97,9 @@ def read_bundle(folder: Path) -> Bundle:
             data=tuple(raw["data"]),
             git=str(raw["git"]),
         )
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise MissingError(
-            f"{path}: not a readable bundle ({type(error).__name__}: {error}); export it again"
-        ) from error
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MissingError(f"{path}: not a readable bundle ({what}); export it again") from error
     if bundle.lookahead not in bundle.lookaheads or bundle.rest.keys() - set(ARKIT_52):
         raise MissingError(f"{path}: look-ahead or rest pose contradicts itself; export it again")
     for network in (bundle.generator, bundle.decoder):
