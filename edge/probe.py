@@ -28,7 +28,7 @@ POSES: Sequence[tuple[str, Mapping[str, float]]] = (
 
 def faces() -> Iterator[tuple[str, Floats]]:
     """The pattern: name of the pose and weights (52,), 60 a second; the last one is at rest."""
-    swell = np.sin(np.linspace(0, np.pi, EACH, dtype=np.float32)) ** 0.5
+    swell = np.abs(np.sin(np.linspace(0, np.pi, EACH, dtype=np.float32))) ** 0.5
     for name, pose in POSES:
         full = np.zeros(52, np.float32)
         for shape, weight in pose.items():

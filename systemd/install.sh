@@ -42,7 +42,13 @@ case $user$venv/ in /home/*|/root/*)
 esac
 
 mkdir -p "$root$units" "$root$etc/edgetalk" "$(dirname "$root$env")"
-sed "s|^ExecStart=[^ ]*|ExecStart=$venv/bin/edge-run|" "$unit" > "$root$units/edgetalk.service"
+# A group that this machine lacks would stop the service from starting (216/GROUP).
+groups=
+for group in audio video render; do
+	if [ "$root" ] || getent group $group >/dev/null; then groups="$groups $group"; fi
+done
+sed -e "s|^ExecStart=[^ ]*|ExecStart=$venv/bin/edge-run|" \
+	-e "s|^SupplementaryGroups=.*|SupplementaryGroups=${groups# }|" "$unit" > "$root$units/edgetalk.service"
 chmod 644 "$root$units/edgetalk.service"
 # What the technician wrote stays.
 [ -e "$root$etc/edgetalk/edge.yaml" ] || install -m 644 "$here/edge.yaml" "$root$etc/edgetalk/edge.yaml"
@@ -52,4 +58,4 @@ if [ -z "$root" ]; then
 	systemctl $user try-restart edgetalk
 fi
 echo "Installed. Edit $etc/edgetalk/edge.yaml, try $venv/bin/edge-run --doctor, then:"
-echo "  systemctl $user enable --now edgetalk"
+echo "  systemctl${user:+ $user} enable --now edgetalk"
