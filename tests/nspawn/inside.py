@@ -29,6 +29,12 @@ BEGAN = time.monotonic()
 facts = {}
 
 
+def saw(name, fact):
+    """Write a fact down, and when it was seen."""
+    facts[name] = fact
+    facts.setdefault("seconds", {})[name] = round(time.monotonic() - BEGAN, 1)
+
+
 def run(*words, **environ):
     done = subprocess.run(
         words, capture_output=True, text=True, env={**os.environ, **environ}, timeout=120
@@ -95,43 +101,43 @@ def left_over():
 def main():
     wheel = next(Path("/dist").glob("*.whl"))
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels", "PACKAGE": str(wheel)}
-    facts["install"] = run("/src/systemd/install.sh", **offline)
+    saw("install", run("/src/systemd/install.sh", **offline))
     CONFIG.write_text("to: [vmc://127.0.0.1:39539]\n")
-    facts["install again"] = run("/src/systemd/install.sh", **offline)
-    facts["config kept"] = CONFIG.read_text()
+    saw("install again", run("/src/systemd/install.sh", **offline))
+    saw("config kept", CONFIG.read_text())
     unit = "/etc/systemd/system/edgetalk.service"
-    facts["verify"] = run("systemd-analyze", "verify", unit)
+    saw("verify", run("systemd-analyze", "verify", unit))
 
     run("/opt/edgetalk/bin/python", "-c", STRETCH)
-    facts["long"] = LONG.stat().st_size
+    saw("long", LONG.stat().st_size)
     FLAGS.write_text(f"EDGETALK_ARGS=--mic file:{LONG}\n")
     DROP_IN.parent.mkdir()
     DROP_IN.write_text("[Service]\nWatchdogSec=2\n")
     run("systemctl", "daemon-reload")
 
     receiver = Receiver()
-    facts["start"] = start() | {"datagrams": receiver.count}
+    saw("start", start() | {"datagrams": receiver.count})
     wait_until(lambda: show()["StatusText"], 5)
     time.sleep(3)  # longer than the watchdog: a service that does not feed it dies here
-    facts["running"] = show()
-    facts["process"] = process(facts["running"]["MainPID"])
+    saw("running", show())
+    saw("process", process(facts["running"]["MainPID"]))
 
     os.kill(int(facts["running"]["MainPID"]), signal.SIGSTOP)
     took = wait_until(lambda: show()["NRestarts"] == "1", 20)
     wait_until(lambda: show()["ActiveState"] == "active", 20)
     before = receiver.count
     wait_until(lambda: receiver.count > before + 60, 5)
-    facts["hang"] = show() | {"seconds": took, "datagrams after": receiver.count - before}
+    saw("hang", show() | {"seconds": took, "datagrams after": receiver.count - before})
 
     began = time.monotonic()
     run("systemctl", "stop", "edgetalk")
     time.sleep(0.2)
-    facts["stop"] = show() | {"seconds": time.monotonic() - began, "newest": receiver.newest}
+    saw("stop", show() | {"seconds": time.monotonic() - began, "newest": receiver.newest})
 
     CONFIG.write_text("too: [vmc://127.0.0.1:39539]\n")
-    facts["bad config"] = start()
+    saw("bad config", start())
     time.sleep(3)  # three times RestartSec
-    facts["bad config later"] = show()
+    saw("bad config later", show())
     CONFIG.write_text("to: [vmc://127.0.0.1:39539]\n")
 
     FLAGS.write_text("EDGETALK_ARGS=\n")  # the default microphone, and there is no sound here
@@ -140,12 +146,11 @@ def main():
     run("systemctl", "start", "--no-block", "edgetalk")
     wait_until(lambda: show()["ActiveState"] == "active", 8)
     time.sleep(3)
-    facts["no microphone"] = show() | {"datagrams": receiver.count - before}
+    saw("no microphone", show() | {"datagrams": receiver.count - before})
 
-    facts["journal"] = run("journalctl", "-o", "json", "-u", "edgetalk")["out"].splitlines()
-    facts["seconds"] = time.monotonic() - BEGAN
-    facts["uninstall"] = run("/src/systemd/uninstall.sh")
-    facts["left over"] = left_over()
+    saw("journal", run("journalctl", "-o", "json", "-u", "edgetalk")["out"].splitlines())
+    saw("uninstall", run("/src/systemd/uninstall.sh"))
+    saw("left over", left_over())
 
 
 try:
