@@ -62,9 +62,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--offline", action="store_true", help="file: as fast as possible, no pacing")
     p.add_argument("--meter", action="store_true", default=None, help="live view in the terminal")
     p.add_argument("--json", action="store_true", help="machine-readable results")
-    p.add_argument(
-        "--doctor", action="store_true", help="check what a face needs, and exit"
-    )
+    p.add_argument("--doctor", action="store_true", help="check what a face needs, and exit")
     p.add_argument("--probe", action="store_true", help="show A I U E O and blinks, and exit")
     p.add_argument("--list-mics", action="store_true", help="microphones, and exit")
     p.add_argument("--list-shapes", action="store_true", help="the 52 names in order, and exit")

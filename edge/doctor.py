@@ -58,7 +58,9 @@ def examine(config: Config, open_pipeline: OpenPipeline) -> Iterator[Finding]:
         yield look_at_output(url)
 
 
-def look_at_microphones(config: Config) -> Iterator[Finding]:
+def look_at_microphones(
+    config: Config, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Finding]:
     """What PortAudio offers, and what the chosen microphone hears in two seconds."""
     if config.mic == "-" or config.mic.startswith("file:"):
         yield Finding("microphone", "ok", f"'{config.mic}' is no device, so nothing is listened to")
@@ -73,12 +75,12 @@ def look_at_microphones(config: Config) -> Iterator[Finding]:
             )
         yield Finding("portaudio", "ok", names)
         print(f"edge-run: say something to '{config.mic}' ...", file=sys.stderr, flush=True)
-        yield judge(listen(config))
+        yield judge(listen(config, clock))
     except EdgeError as error:
         yield Finding("microphone", "fail", str(error), error.status)
 
 
-def listen(config: Config, clock: Callable[[], float] = time.monotonic) -> Floats:
+def listen(config: Config, clock: Callable[[], float]) -> Floats:
     """Two seconds (n,) of the microphone, or ``InputError`` if none come."""
     heard: list[Floats] = []
     wanted, till = LISTEN * SAMPLE_RATE, clock() + LISTEN + PATIENCE

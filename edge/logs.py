@@ -31,13 +31,15 @@ class JournalFormatter(logging.Formatter):
 def set_up_logs(
     stream: TextIO | None = None, environ: Mapping[str, str] = os.environ
 ) -> logging.Handler:
-    """Send every record of level INFO and above to ``stream`` (standard error)."""
+    """Send what ``edge`` logs at INFO and above to ``stream`` (standard error), and only there."""
     handler = logging.StreamHandler(stream)
     if in_journal(handler.stream, environ):
         handler.setFormatter(JournalFormatter("%(message)s"))
     else:
         handler.setFormatter(logging.Formatter("edge-run: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    ours = logging.getLogger("edge")
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)
     return handler
 
 
