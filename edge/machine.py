@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edge.finding import Finding
 
-JETPACK = {"35": "5", "36": "6", "38": "7"}
+JETPACK = {"35": "5", "36": "6", "38": "7", "39": "7"}
 """Release of Jetson Linux to JetPack."""
 
 Command = Callable[[Sequence[str]], str]
@@ -78,8 +78,8 @@ def _power_mode(command: Command) -> Finding:
     if "MAXN" in mode:
         return Finding("power", "ok", mode)
     return Finding(
-        "power", "warn", f"{mode or 'nvpmodel says nothing'}: list the modes in /etc/nvpmodel.conf "
-        "and choose MAXN with sudo nvpmodel -m N, then sudo jetson_clocks",
+        "power", "warn", f"{mode or 'nvpmodel tells nothing (run this with sudo)'}: if cooling and "
+        "supply allow, choose a larger mode of /etc/nvpmodel.conf: sudo nvpmodel -m ID",
     )  # fmt: skip
 
 

@@ -169,6 +169,15 @@ def test_uninstalling_leaves_nothing_behind(facts):
     assert facts["left over"] == []
 
 
+def test_the_unit_of_a_desktop_runs_under_a_users_own_systemd(facts):
+    seen = facts["user unit"]
+    for what in ("install", "start"):
+        assert seen[what]["rc"] == 0, seen[what]["err"]
+    assert "ActiveState=active" in seen["shown"]
+    assert "faces/s" in seen["shown"]
+    assert (seen["rc"], seen["left"]) == (0, "")
+
+
 @pytest.mark.xfail(strict=True, reason="the microphone does not yet wait for its device")
 def test_a_kiosk_without_its_microphone_boots_and_waits(facts):
     seen = facts["no microphone"]

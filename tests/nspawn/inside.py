@@ -98,6 +98,30 @@ def left_over():
     return found
 
 
+def user_unit():
+    """Install, start and remove the unit of a desktop, under a user's own systemd."""
+    run("useradd", "-m", "--uid", "1000", "me")
+    folder = Path("/run/user/1000")
+    folder.mkdir(parents=True)
+    os.chown(folder, 1000, 1000)
+    me = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "env", "HOME=/home/me",
+          f"XDG_RUNTIME_DIR={folder}"]  # fmt: skip
+    # With Delegate systemd hands the control group over to the user, as user@.service would.
+    own = ["--unit=user-manager", "--uid=1000", "--gid=1000", "-p", "Delegate=yes"]
+    own += ["-E", "HOME=/home/me", "-E", f"XDG_RUNTIME_DIR={folder}"]
+    run("systemd-run", *own, "/lib/systemd/systemd", "--user")
+    wait_until((folder / "systemd/private").exists, 5)
+    install = run(*me, "/src/systemd/install.sh", "--user", "--venv", "/opt/edgetalk")
+    assert install["rc"] == 0, install
+    Path("/home/me/.config/edgetalk/environment").write_text(f"EDGETALK_ARGS=--mic file:{LONG}\n")
+    start = run(*me, "systemctl", "--user", "start", "edgetalk")
+    time.sleep(2.5)
+    shown = run(*me, "systemctl", "--user", "show", "edgetalk", "-p", "ActiveState,StatusText")
+    uninstall = run(*me, "/src/systemd/uninstall.sh", "--user")
+    left = run("find", "/home/me", "-name", "*edgetalk*")["out"]
+    return {"install": install, "start": start, "shown": shown["out"], "left": left} | uninstall
+
+
 def main():
     wheel = next(Path("/dist").glob("*.whl"))
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels", "PACKAGE": str(wheel)}
@@ -148,6 +172,8 @@ def main():
     time.sleep(3)
     saw("no microphone", show() | {"datagrams": receiver.count - before})
 
+    run("systemctl", "stop", "edgetalk")
+    saw("user unit", user_unit())
     saw("journal", run("journalctl", "-o", "json", "-u", "edgetalk")["out"].splitlines())
     saw("uninstall", run("/src/systemd/uninstall.sh"))
     saw("left over", left_over())
