@@ -50,6 +50,9 @@ done
 sed -e "s|^ExecStart=[^ ]*|ExecStart=$venv/bin/edge-run|" \
 	-e "s|^SupplementaryGroups=.*|SupplementaryGroups=${groups# }|" "$unit" > "$root$units/edgetalk.service"
 chmod 644 "$root$units/edgetalk.service"
+if [ -z "$user" ] && [ -e "$root/etc/nv_tegra_release" ]; then
+	install -D -m 644 "$here/jetson.conf" "$root$units/edgetalk.service.d/jetson.conf"
+fi
 # What the technician wrote stays.
 [ -e "$root$etc/edgetalk/edge.yaml" ] || install -m 644 "$here/edge.yaml" "$root$etc/edgetalk/edge.yaml"
 [ -e "$root$env" ] || printf '%s\n' '# Flags for edge-run, which win over edge.yaml; see edge-run --help.' 'EDGETALK_ARGS=' > "$root$env"

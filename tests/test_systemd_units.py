@@ -69,19 +69,25 @@ def test_systemd_has_nothing_to_say_about_a_unit(unit, tmp_path):
 
 
 @needs_systemd
-def test_the_kiosk_unit_is_exposed_by_at_most_two_of_ten(tmp_path):
-    words = ["systemd-analyze", "security", "--offline=true", "--no-pager", SYSTEM]
+@pytest.mark.parametrize("drop_in", [None, "lan.conf", "jetson.conf"])
+def test_the_kiosk_unit_is_exposed_by_at_most_two_of_ten(drop_in, tmp_path):
+    unit = tmp_path / "edgetalk.service"
+    text = SYSTEM.read_text() + ((SYSTEMD / drop_in).read_text() if drop_in else "")
+    # One file, as systemd would merge them; an --offline check does not look for drop-ins.
+    unit.write_text(text)
+    words = ["systemd-analyze", "security", "--offline=true", "--no-pager", unit]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     verdict = next(line for line in done.stdout.splitlines() if "Overall exposure" in line)
     assert float(verdict.split(": ")[1].split()[0]) <= 2.0, done.stdout
 
 
 @needs_systemd
-def test_the_drop_in_for_a_network_is_read_without_complaint(tmp_path):
+@pytest.mark.parametrize("drop_in", ["lan.conf", "jetson.conf"])
+def test_a_drop_in_is_read_without_complaint(drop_in, tmp_path):
     unit = tmp_path / "edgetalk.service"
     unit.write_text("[Service]\nExecStart=/bin/sh\n")
     (tmp_path / "edgetalk.service.d").mkdir()
-    shutil.copy(SYSTEMD / "lan.conf", tmp_path / "edgetalk.service.d")
+    shutil.copy(SYSTEMD / drop_in, tmp_path / "edgetalk.service.d")
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -131,6 +137,15 @@ def test_installing_into_a_package_folder_puts_every_file_where_it_belongs(tmp_p
     asked = (tmp_path / "asked").read_text()
     assert f"-m venv {root}/opt/edgetalk\n" in asked
     assert asked.rstrip().endswith("edgetalk.whl")
+
+
+def test_a_jetson_gets_its_gpu(tmp_path, python):
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3\n")
+    assert script("install.sh", DESTDIR=root, PYTHON=python).returncode == 0
+    drop_in = directives(root / "etc/systemd/system/edgetalk.service.d/jetson.conf")
+    assert drop_in["Service", "DeviceAllow"] == ""
 
 
 def test_installing_again_keeps_what_the_technician_wrote(tmp_path, python):
