@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from edge.audio import clean
 from edge.bundle import Bundle
 from edge.capture import list_microphones, open_source
 from edge.config import Config
@@ -98,12 +99,16 @@ def listen(config: Config, clock: Callable[[], float]) -> Floats:
 
 def judge(samples: Floats) -> Finding:
     """Is this audio that a face can be made from?"""
+    broken = not np.isfinite(samples).all()
+    samples = clean(samples)
     frames = samples[: len(samples) // 1600 * 1600].reshape(-1, 1600)  # (T, 0.1 s)
     levels = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
     loud, floor = float(levels.max(initial=-120)), float(np.percentile(levels, 10))
     figures = f"loudest {loud:.0f} dBFS, noise floor {floor:.0f} dBFS"
     clipped = float((np.abs(samples) >= 0.999).mean())
-    if not samples.any():
+    if broken:
+        trouble = "sends values that are no sound (NaN or infinite): choose another"
+    elif not samples.any():
         trouble = "hears digital silence: unmute it (alsamixer, pavucontrol), or choose another"
     elif clipped > 1e-3:
         trouble = f"clips {clipped:.1%} of the time: turn its gain down"

@@ -31,7 +31,13 @@ if [ -z "$venv" ]; then
 	# On a Jetson TensorRT belongs to the system's Python, and the venv must see it.
 	if "$python" -c 'import tensorrt' 2>/dev/null; then see=--system-site-packages; else see=; fi
 	"$python" -m venv $see "$root$venv"
-	"$root$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "${PACKAGE:-$here/..}"
+	if [ -z "${PACKAGE:-}" ]; then
+		# From a copy: pip would leave its build folder in the tree, owned by root.
+		PACKAGE=$(mktemp -d)
+		trap 'rm -rf "$PACKAGE"' EXIT
+		tar -C "$here/.." --exclude='./.*' --exclude=./build --exclude=./runs -cf - . | tar -C "$PACKAGE" -xf -
+	fi
+	"$root$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$PACKAGE"
 fi
 venv=$(cd "$root$venv" && pwd) && venv=${venv#"$root"}
 if [ ! -x "$root$venv/bin/edge-run" ]; then

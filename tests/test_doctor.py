@@ -38,8 +38,10 @@ def speech(level=0.2, floor=0.001):
         (np.clip(speech(5.0), -1, 1), "warn", "clips"),
         (speech(0.0, 0.0005), "warn", "hears too little"),
         (speech(0.0, 0.1), "warn", "steady noise"),
+        (np.where(speech() > 0.1, np.float32("nan"), speech()), "warn", "no sound (NaN"),
+        (np.full(2 * SAMPLE_RATE, np.inf, np.float32), "warn", "no sound (NaN"),
     ],
-    ids=["speech", "muted", "clipping", "quiet", "noise"],
+    ids=["speech", "muted", "clipping", "quiet", "noise", "nan", "inf"],
 )
 def test_what_a_microphone_hears_gets_a_verdict(samples, verdict, words):
     found = judge(samples)
