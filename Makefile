@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := edge/assets/demo.flac
 
-.PHONY: run test test-base check clean
+.PHONY: run test test-base check bundle clean
 
 # The runtime alone: no torch, no compiler.
 $(VENV)/.run: pyproject.toml
@@ -40,6 +40,16 @@ test-base:
 	$(PYTHON) -m venv .venv-base
 	.venv-base/bin/pip install --quiet --disable-pip-version-check -e . pytest
 	.venv-base/bin/python -m pytest -m "not slow and not toolchain"
+
+# The shipped bundle again, from data to networks: about 50 minutes on one core, resumable.
+DATA ?= ../shared/data
+RUN ?= runs/student
+bundle: $(VENV)/.test
+	$(BIN)/edge-quantize train --config quantize/student.yaml --out $(RUN) --threads 1 \
+		--noise $(DATA)/noise_rir --data $(DATA)/facegood_paired \
+		--data $(DATA)/grid_s1_video_blendshapes --data $(DATA)/emodb \
+		--data $(DATA)/librispeech_261spk --data $(DATA)/speech_misc
+	$(BIN)/edge-quantize export $(RUN)/checkpoint.pt --out edge/bundles/default
 
 clean:
 	rm -rf .venv .venv-base build dist *.egg-info

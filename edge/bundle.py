@@ -1,4 +1,4 @@
-"""The folder that crosses the wall between toolchain and runtime: two networks and what they expect.
+"""The folder that crosses from toolchain to runtime: two networks and what they expect.
 
 ``bundle.yaml`` is written by ``edge-quantize export`` and checked in full before anything runs.
 """

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.capture import list_microphones, open_source
+from edge.capture import open_source
 from edge.config import Config, read_config
 from edge.contract import ARKIT_52, FPS, EdgeError, InputError, Sink, UsageError
 from edge.doctor import doctor
@@ -23,6 +23,7 @@ from edge.engine import open_engines
 from edge.logs import EveryMinute, set_up_logs
 from edge.meter import Meter
 from edge.metrics import Metrics
+from edge.microphone import list_microphones
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
 from edge.probe import send_probe
@@ -125,7 +126,8 @@ def _list_mics(as_json: bool) -> None:
         for mic in found:
             mark = "*" if mic["default"] else " "
             name, channels = mic["name"], mic["channels"]
-            print(f"{mark} {mic['index']:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
+            index = "" if mic["index"] is None else mic["index"]
+            print(f"{mark} {index:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
 
 
 def _pipeline(config: Config) -> tuple[Bundle, Pipeline]:

@@ -28,15 +28,17 @@ class Gate:
 
     RISE_DB = 3.0 / FPS
     """A face; steady noise that begins is silence again within a few seconds."""
+    QUIETEST_DB = -75.0
+    START_DB = -50.0
+    """What the room is taken for at first, if it is not quieter: no speech yet, unless louder."""
 
     def __init__(self) -> None:
-        self._floor = -75.0
+        self._floor = self.START_DB
         self._hold = 0
 
     def speaks(self, level_db: float) -> bool:
         """Take in one face's loudness; is there speech now, or was there just before?"""
-        self._floor = min(level_db, self._floor + self.RISE_DB) if level_db > -100 else -75.0
-        self._floor = max(self._floor, -90.0)
+        self._floor = max(min(level_db, self._floor + self.RISE_DB), self.QUIETEST_DB)
         if level_db > max(SILENT_DB, self._floor + SPEECH_DB):
             self._hold = HOLD
         elif self._hold:

@@ -50,6 +50,10 @@ class Pipeline:
         """Declared algorithmic delay in seconds: look-ahead and the face's own 1/60."""
         return (self.lookahead + 1) / FPS
 
+    def restart(self) -> None:
+        """Begin a new stream at sample 0."""
+        self._start(at=0)
+
     def _start(self, at: int) -> None:
         """Hear silence before sample ``at``."""
         self._features.reset(at)

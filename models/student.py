@@ -30,6 +30,8 @@ class StudentConfig:
     """What goes from generator to decoder, a face."""
     decoder: int = 96
     """Hidden units of the decoder's GRU."""
+    dropout: float = 0.25
+    """Of what enters each GRU and the output layers; training only."""
     visemes: int = 15
     """Classes of the auxiliary head, used in training only."""
 
@@ -49,6 +51,7 @@ class Generator(nn.Module):
         self.slow = Gru(width, hidden)
         self.deep = Gru(hidden, hidden)
         self.out = nn.Linear(hidden + hidden, config.latent)
+        self.drop = nn.Dropout(config.dropout)
 
     def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before anything was heard, in the order ``forward`` takes it."""
@@ -64,9 +67,10 @@ class Generator(nn.Module):
         x = torch.relu(x)
         y, wide = self.wide(x, wide)
         x = torch.relu(x + y + self.delay(lookahead)[:, None])
-        x, slow = self.slow(x, slow)
+        x, slow = self.slow(self.drop(x), slow)
+        x = self.drop(x)
         y, deep = self.deep(x, deep)
-        return self.out(torch.cat([x, y], dim=2)), (near, wide, slow, deep)
+        return self.out(torch.cat([x, self.drop(y)], dim=2)), (near, wide, slow, deep)
 
 
 class Decoder(nn.Module):
@@ -82,6 +86,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.gru = Gru(config.latent, config.decoder)
         self.out = nn.Linear(config.latent + config.decoder, len(ARKIT_52))
+        self.drop = nn.Dropout(config.dropout)
         self.register_buffer("spread", torch.zeros(len(ARKIT_52)))
 
     def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
@@ -92,8 +97,9 @@ class Decoder(nn.Module):
         self, latent: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run over the frames of ``latent``."""
+        latent = self.drop(latent)
         y, hidden = self.gru(latent, state[0])
-        return self.out(torch.cat([latent, y], dim=2)) * self.spread, (hidden,)
+        return self.out(torch.cat([latent, self.drop(y)], dim=2)) * self.spread, (hidden,)
 
 
 class Student(nn.Module):

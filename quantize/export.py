@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from edge.bundle import Bundle, Network, sha256
 from edge.contract import ARKIT_52, InputError
 from edge.features import N_MELS
 from models.student import Decoder, Generator, Student, StudentConfig
+from quantize.git import git_commit
 
 OPSET = 18
 """The newest that TensorRT 10.3 (JetPack 6) reads with a margin."""
@@ -46,9 +45,9 @@ class _Step(nn.Module):
         return (out, *state)
 
 
-def export(checkpoint: Path, out: Path, name: str, lookahead: int, data: Sequence[str]) -> Bundle:
+def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
     """Write ``generator.onnx``, ``decoder.onnx`` and ``bundle.yaml`` into ``out``."""
-    student, _ = load_student(checkpoint)
+    student, saved = load_student(checkpoint)
     config = student.config
     if lookahead not in config.lookaheads:
         raise InputError(f"look-ahead {lookahead} was not trained; choose of {config.lookaheads}")
@@ -60,16 +59,18 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int, data: Sequenc
         name=name,
         lookaheads=config.lookaheads,
         lookahead=lookahead,
-        generator=_write(
+        generator=to_onnx(
             student.generator,
             "generator",
             {"mels": mels, "lookahead": torch.zeros(1, choices)},
             "latent",
-            out,
+            out / "generator.onnx",
         ),
-        decoder=_write(student.decoder, "decoder", {"latent": latent}, "weights", out),
+        decoder=to_onnx(
+            student.decoder, "decoder", {"latent": latent}, "weights", out / "decoder.onnx"
+        ),
         rest=rest_pose(student, config.lookaheads.index(lookahead)),
-        data=tuple(data),
+        data=tuple(Path(folder).name for folder in saved["data"]),
         git=git_commit(),
     )
     bundle.write()
@@ -88,16 +89,21 @@ def rest_pose(student: Student, choice: int) -> dict[str, float]:
     return found
 
 
-def _write(
-    network: Generator | Decoder, name: str, inputs: dict[str, Tensor], output: str, out: Path
+def to_onnx(
+    network: Generator | Decoder, name: str, inputs: dict[str, Tensor], output: str, path: Path
 ) -> Network:
-    state = {f"state.{k}": v for k, v in zip(STATES[name], network.memory(), strict=True)}
-    given = inputs | state
-    outputs = [output, *(k.replace("state.", "state_out.") for k in state)]
-    path = out / f"{name}.onnx"
-    partial = out / f"{name}.part"
+    """Write one network for inputs of these shapes, (B, T, …), state named ``state.*``.
+
+    T is 1 in a bundle; any other T gives a network for whole clips.
+    """
+    batch = len(next(iter(inputs.values())))
+    memory = network.memory(batch)
+    given = inputs | {f"state.{k}": v for k, v in zip(STATES[name], memory, strict=True)}
+    outputs = [output, *(f"state_out.{k}" for k in STATES[name])]
+    step = _Step(network).eval()
+    partial = path.with_suffix(".part")
     program = torch.onnx.export(
-        _Step(network).eval(),
+        step,
         tuple(given.values()),
         input_names=list(given),
         output_names=outputs,
@@ -109,24 +115,9 @@ def _write(
     assert program is not None
     program.save(partial, external_data=False)
     partial.rename(path)
-    results = _Step(network)(*given.values())
     return Network(
         path.name,
         sha256(path),
         {k: tuple(v.shape) for k, v in given.items()},
-        {k: tuple(v.shape) for k, v in zip(outputs, results, strict=True)},
+        {k: tuple(v.shape) for k, v in zip(outputs, step(*given.values()), strict=True)},
     )
-
-
-def git_commit() -> str:
-    """The commit of this code, with ``+`` if it was changed since; ``unknown`` outside git."""
-    here = Path(__file__).parent
-    commands = (["git", "rev-parse", "--short=12", "HEAD"], ["git", "status", "--porcelain"])
-    try:
-        head, changed = (
-            subprocess.run(c, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-            for c in commands
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+" if changed else "")
