@@ -29,7 +29,7 @@ from edge.pipeline import Pipeline
 from edge.probe import send_probe
 from edge.record import CsvRecord
 from edge.runtime import Score, run, run_offline
-from edge.service import open_service
+from edge.service import managed, open_service
 
 log = logging.getLogger("edge")
 
@@ -180,7 +180,7 @@ def _live(config: Config) -> None:
         sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in config.to]
         if config.record:
             sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
-        source = stack.enter_context(closing(open_source(config.mic, config.queue_ms)))
+        source = stack.enter_context(closing(open_source(config.mic, config.queue_ms, managed())))
         title = (
             f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}, "
             f"declared delay {pipeline.delay * 1000:.0f} ms"

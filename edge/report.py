@@ -17,7 +17,7 @@ class Score(Protocol):
 
 
 class Source(Protocol):
-    """Where audio comes from. It may also have ``state``, a word or two on its microphone."""
+    """Where audio comes from. A microphone also has ``state``, ``open`` or ``waiting``."""
 
     @property
     def dropped(self) -> int:
@@ -49,11 +49,14 @@ class Report:
         )
         self._then = now_then
         p50, p99 = score.latency_ms()
-        mic = str(getattr(self._source, "state", ""))
+        state = getattr(self._source, "state", "")
+        mic = f"microphone {state}; " if state else ""
         if not faces:
-            mic = "waiting for microphone" + (f" ({mic})" if mic else "")
+            mic = (
+                "microphone open, but no audio; " if state == "open" else "waiting for microphone; "
+            )
         text = (
             f"{(faces + rested) / max(seconds, 1e-9):.1f} faces/s, latency p50 {p50:.1f} ms, "
             f"p99 {p99:.1f} ms, {rested:.0f} at rest, {dropped:.0f} dropped"
         )
-        return (f"{mic}; {text}" if mic else text), bool(dropped or not faces)
+        return mic + text, bool(dropped or not faces)

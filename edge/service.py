@@ -86,6 +86,11 @@ class Service:
         self._notify.close()
 
 
+def managed(environ: Mapping[str, str] = os.environ) -> bool:
+    """Does a service manager listen? Then nobody is there to plug in a microphone and try again."""
+    return environ.get("NOTIFY_SOCKET", "").startswith(("/", "@"))
+
+
 def open_service(
     score: Score,
     source: Source,
@@ -93,9 +98,8 @@ def open_service(
     clock: Callable[[], float] = time.monotonic,
 ) -> Service | None:
     """The sink for systemd, or ``None`` where nobody asked to be told."""
-    address = environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
+    if not managed(environ):
         return None
     mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     usec = int(environ.get("WATCHDOG_USEC", 0)) if mine else 0
-    return Service(Notify(address), usec / 1e6 or None, score, source, clock)
+    return Service(Notify(environ["NOTIFY_SOCKET"]), usec / 1e6 or None, score, source, clock)
