@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.fakes import DEMO
 
 from edge.audio import read_audio
 from edge.bundle import DEFAULT
 from edge.contract import Floats
+from tests.fakes import DEMO
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.fakes import DEMO, tone
 
 from edge.audio import clean, read_audio
 from edge.contract import InputError
+from tests.fakes import DEMO, tone
 
 SOUND = tone(440, 0.5)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.fakes import cut, noise, silence, tone
 
 from edge.contract import Floats, face_end, faces_within
 from edge.features import N_MELS, Features, Loudness, mel_filters
+from tests.fakes import cut, noise, silence, tone
 
 Described = list[tuple[int, Floats, float]]
 

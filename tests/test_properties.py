@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tests.fakes import FakeDecoder, FakeGenerator, fake_bundle, noise
 
 pytest.importorskip("hypothesis", reason="hypothesis is not installed: pip install hypothesis")
