@@ -150,7 +150,7 @@ def test_raw_samples_on_standard_input_move_a_face(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edge.cli", "--mic", "-", "--record", str(path)]
     command += ["--to", "vmc://127.0.0.1:9", "--config", str(tmp_path / "edge.yaml")]
     # The pipe is faster than real time, so the queue must be allowed to hold all of it.
-    (tmp_path / "edge.yaml").write_text("queue_ms: 60000\n")
+    (tmp_path / "edge.yaml").write_text("queue_ms: 10000\n")
     done = subprocess.run(command, cwd=ROOT, input=noise, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(path.read_text().splitlines()) >= 20
