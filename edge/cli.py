@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.capture import Source, list_microphones, open_source
+from edge.capture import Source, open_source
 from edge.config import Config, dump, parse, plain, read_config
 from edge.contract import (
     ARKIT_52,
@@ -29,14 +29,20 @@ from edge.contract import (
     UsageError,
 )
 from edge.control import Orders
+from edge.doctor import doctor
 from edge.engine import open_engines
 from edge.listen import Listener
 from edge.live import Live, Outputs
+from edge.logs import EveryMinute, set_up_logs
 from edge.meter import Meter
+from edge.metrics import Metrics
+from edge.microphone import list_microphones
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
+from edge.probe import send_probe
 from edge.record import CsvRecord
 from edge.runtime import Score, run, run_offline
+from edge.service import Service, managed, open_service
 from edge.status import describe
 
 log = logging.getLogger("edge")
@@ -72,6 +78,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--control", metavar="PORT", help="of OSC control on loopback, or off")
     p.add_argument("--meter", action="store_true", default=None, help="live view in the terminal")
     p.add_argument("--json", action="store_true", help="machine-readable results")
+    p.add_argument("--doctor", action="store_true", help="check what a face needs, and exit")
+    p.add_argument("--probe", action="store_true", help="show A I U E O and blinks, and exit")
     p.add_argument("--print-config", action="store_true", help="what would run as YAML, and exit")
     p.add_argument("--list-mics", action="store_true", help="microphones, and exit")
     p.add_argument("--list-shapes", action="store_true", help="the 52 names in order, and exit")
@@ -90,12 +98,16 @@ def edgetalk_version() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit status. Every failure is one sentence on standard error."""
     args = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="edge-run: %(message)s", stream=sys.stderr)
+    set_up_logs()
     try:
         if args.list_shapes:
             print(json.dumps(ARKIT_52) if args.json else "\n".join(ARKIT_52))
         elif args.list_mics:
             _list_mics(args.json)
+        elif args.doctor:
+            return doctor(_config(args), _pipeline, args.json)
+        elif args.probe:
+            _probe(_config(args))
         elif args.print_config:
             print(dump(_config(args)), end="")
         elif args.offline:
@@ -103,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _live(_config(args), partial(_config, args) if args.config else None)
     except EdgeError as error:
-        print(f"edge-run: {error}", file=sys.stderr)
+        log.error("%s", error)
         return error.status
     except BrokenPipeError:  # `edge-run --list-shapes | head`
         sys.stderr.close()
@@ -146,7 +158,8 @@ def _list_mics(as_json: bool) -> None:
         for mic in found:
             mark = "*" if mic["default"] else " "
             name, channels = mic["name"], mic["channels"]
-            print(f"{mark} {mic['index']:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
+            index = "" if mic["index"] is None else mic["index"]
+            print(f"{mark} {index:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
 
 
 def _pipeline(config: Config) -> tuple[Bundle, Pipeline]:
@@ -184,6 +197,11 @@ def _offline(config: Config, to: Sequence[str] | None, as_json: bool) -> None:
         )
 
 
+def _probe(config: Config) -> None:
+    with ExitStack() as stack:
+        send_probe([stack.enter_context(closing(open_output(url))) for url in config.to])
+
+
 def _live(config: Config, load: Callable[[], Config] | None) -> None:
     bundle, pipeline = _pipeline(config)
     stop, score = threading.Event(), Score()
@@ -194,7 +212,7 @@ def _live(config: Config, load: Callable[[], Config] | None) -> None:
         sinks: list[Sink] = [outputs]
         if config.record:
             sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
-        source = stack.enter_context(closing(open_source(config.mic, config.queue_ms)))
+        source = stack.enter_context(closing(open_source(config.mic, config.queue_ms, managed())))
         title = (
             f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}, "
             f"declared delay {pipeline.delay * 1000:.0f} ms"
@@ -202,8 +220,14 @@ def _live(config: Config, load: Callable[[], Config] | None) -> None:
         log.info("%s", title)
         if config.meter:
             sinks.append(stack.enter_context(closing(Meter(sys.stdout, score, "EdgeTalk"))))
+        if config.metrics is not None:
+            stack.enter_context(closing(Metrics(config.metrics, score, source)))
+        sinks.append(EveryMinute(score, source))
+        # Last: a face that reaches the service has left.
+        if service := open_service(score, source):
+            sinks.append(stack.enter_context(closing(service)))
         live = Live(bundle, pipeline, outputs, config, load)
-        signal.signal(signal.SIGHUP, lambda *_: live.reload())
+        signal.signal(signal.SIGHUP, partial(_reload, live, service))
         _open_control(stack, live, score, source)
         run(source, pipeline, sinks, stop, score, between=live.inbox.drain)
     p50, p99 = score.latency_ms()
@@ -211,6 +235,12 @@ def _live(config: Config, load: Callable[[], Config] | None) -> None:
         "%d faces and %d at rest; latency p50 %.1f ms, p99 %.1f ms; %d blocks of audio dropped",
         score.faces, score.rested, p50, p99, source.dropped,
     )  # fmt: skip
+
+
+def _reload(live: Live, service: Service | None, *_: object) -> None:
+    if service:
+        service.reloading()
+    live.reload()
 
 
 def _open_control(stack: ExitStack, live: Live, score: Score, source: Source) -> None:
