@@ -20,7 +20,7 @@ class Target:
         try:
             # Resolved once: a name lookup inside ``send`` could stall the face.
             found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host can have that name
             raise MissingError(f"cannot find host '{host}' ({error}); check the output") from error
         self._socket = socket.socket(found[0], socket.SOCK_DGRAM)
         self._socket.setblocking(False)
