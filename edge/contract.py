@@ -134,6 +134,12 @@ class BlendshapeFrame:
     level_db: float = -120.0
     """Loudness of the newest audio heard, dBFS (RMS)."""
 
+    emotion: str | None = None
+    """What the voice sounds like (``happy``, ``sad``, ...); None while nobody has judged it."""
+
+    emotion_strength: float = 0.0
+    """How much of ``emotion``, in [0, 1]."""
+
 
 class Engine(Protocol):
     """A compiled network that is stepped once a face.
