@@ -47,12 +47,17 @@ from edge.status import describe
 
 log = logging.getLogger("edge")
 
+TO = """SCHEME://HOST:PORT?OPTIONS, repeatable; vmc, vrchat, livelink, ifacialmocap, facecap, osc,
+json; see docs/receivers.md"""
+
 EXAMPLES = """\
 examples:
   edge-run --meter                                    default microphone to VMC on this machine
   edge-run --mic "USB Audio" --to vmc://10.0.0.7:39539
   edge-run --mic file:speech.wav --offline --record face.csv
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
+
+  edge-run --to "vmc://127.0.0.1?preset=vrm1" --to "livelink://10.0.0.9?fps=30&region=mouth"
 
 exit status: 0 done, 2 usage, 66 no input (file or microphone), 69 something is missing
 (library, bundle, host), 78 bad configuration
@@ -68,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--mic", help="default, NAME, INDEX, file:PATH, or - for raw s16le 16 kHz")
-    p.add_argument("--to", action="append", metavar="URL", help="vmc://HOST:PORT; repeatable")
+    p.add_argument("--to", action="append", metavar="URL", help=TO)
     p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
     p.add_argument("--config", metavar="FILE", help="edge.yaml; flags win over it")
     p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
@@ -208,7 +213,9 @@ def _live(config: Config, load: Callable[[], Config] | None) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     with ExitStack() as stack:
-        outputs = stack.enter_context(closing(Outputs(config.to, open_output)))
+        outputs = stack.enter_context(
+            closing(Outputs(config.to, partial(open_output, delay=pipeline.delay)))
+        )
         sinks: list[Sink] = [outputs]
         if config.record:
             sinks.append(stack.enter_context(closing(CsvRecord(config.record))))

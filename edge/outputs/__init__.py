@@ -1,29 +1,85 @@
-"""``SCHEME://HOST:PORT`` to the sink that speaks that protocol."""
+"""``SCHEME://HOST:PORT?options`` to the sink that speaks that protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qsl, urlsplit
 
 from edge.contract import ConfigError, Sink
+from edge.outputs.common import (
+    COMMON,
+    Shapes,
+    Stage,
+    numbers,
+    pairs,
+    read_fps,
+    read_options,
+    region,
+)
+from edge.outputs.facecap import FaceCap
+from edge.outputs.ifacialmocap import IFacialMocap
+from edge.outputs.json_text import Json
+from edge.outputs.livelink import LiveLink
+from edge.outputs.named import Osc
 from edge.outputs.udp import Target
 from edge.outputs.vmc import Vmc
+from edge.outputs.vrchat import VRChat
 
-# Scheme -> (sink, default port).
-SCHEMES: dict[str, tuple[Callable[[Target], Sink], int]] = {"vmc": (Vmc, 39539)}
+Make = Callable[[Target, Shapes, Mapping[str, str]], Sink]
+
+# Scheme -> (sink, default port, its own options).
+SCHEMES: dict[str, tuple[Make, int, Mapping[str, tuple[str, ...]]]] = {
+    "vmc": (Vmc, 39539, Vmc.OPTIONS),
+    "vrchat": (VRChat, 9000, VRChat.OPTIONS),
+    "livelink": (LiveLink, 11111, LiveLink.OPTIONS),
+    "ifacialmocap": (IFacialMocap, 49983, IFacialMocap.OPTIONS),
+    "facecap": (FaceCap, 9000, {}),
+    "osc": (Osc, 9000, Osc.OPTIONS),
+    "json": (Json, 9100, {}),
+}
+NAMELESS = ("livelink", "facecap")
+"""Schemes that send places, not names: a rename would be silently lost."""
 
 
-def open_output(url: str) -> Sink:
-    """The sink of a URL such as ``vmc://127.0.0.1:39539``; the port may be left out."""
+def open_output(url: str, delay: float = 0.0) -> Sink:
+    """The sink of a URL such as ``vmc://127.0.0.1:39539?fps=30``; the port may be left out.
+
+    ``delay`` is the pipeline's declared delay in seconds, for the schemes that carry it.
+    """
+    where = f"output '{url}'"
     try:
         parts = urlsplit(url)
         port = parts.port
+        given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError as error:
-        raise ConfigError(f"output '{url}': {error}") from error
+        raise ConfigError(f"{where}: {error}") from error
     if parts.scheme not in SCHEMES:
         known = ", ".join(SCHEMES)
-        raise ConfigError(f"output '{url}': unknown scheme '{parts.scheme}'; known: {known}")
-    if not parts.hostname or parts.path or parts.query:
-        raise ConfigError(f"output '{url}': write it as {parts.scheme}://HOST:PORT")
-    make, default = SCHEMES[parts.scheme]
-    return make(Target(parts.hostname, default if port is None else port))
+        raise ConfigError(f"{where}: unknown scheme '{parts.scheme}'; known: {known}")
+    if not parts.hostname or parts.path:
+        raise ConfigError(f"{where}: write it as {parts.scheme}://HOST:PORT?option=value")
+    make, default, own = SCHEMES[parts.scheme]
+    options = read_options(where, given, {**COMMON, **own})
+    if options["rename"] and parts.scheme in NAMELESS:
+        raise ConfigError(f"{where}: {parts.scheme} sends no names; drop rename")
+    area = options["region"]
+    shapes = Shapes(
+        region(area),
+        pairs(where, "rename", options["rename"]),
+        head=area in ("all", "no-gaze"),
+        gaze=area == "all",
+        stamp=options["stamp"] == "1",
+        delay=delay,
+    )
+    if options.get("role") == "assistant":
+        default = 39540
+    fps = read_fps(where, options["fps"])
+    gain = numbers(where, "gain", options["gain"], 1.0)
+    offset = numbers(where, "offset", options["offset"], 0.0)
+    target = Target(parts.hostname, default if port is None else port)
+    try:
+        sink = make(target, shapes, {**options, "fps": str(fps), "where": where})
+    except ConfigError:
+        target.close()
+        raise
+    return Stage(sink, fps, gain, offset, options["mirror"] == "1")

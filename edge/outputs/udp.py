@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
+import threading
 
 from edge.contract import MissingError
 
 log = logging.getLogger(__name__)
+
+RESOLVE_EVERY = 30.0
+"""Seconds between look-ups of a host's name: its address may change under DHCP."""
 
 
 class Target:
@@ -16,18 +21,23 @@ class Target:
     Unconnected, because a connected one raises on every second send while nobody listens.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, every: float = RESOLVE_EVERY) -> None:
         try:
             # Resolved once: a name lookup inside ``send`` could stall the face.
             found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         except (OSError, UnicodeError) as error:  # UnicodeError: no host can have that name
             raise MissingError(f"cannot find host '{host}' ({error}); check the output") from error
-        self._socket = socket.socket(found[0], socket.SOCK_DGRAM)
+        self._family = found[0]
+        self._socket = socket.socket(self._family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._address = found[4]
+        self._host, self._port, self._every = host, port, every
+        self._closed = threading.Event()
         self.name = f"{host}:{port}"
         self.failed = 0
         """Datagrams that the system refused (network down, buffer full)."""
+        if not _is_number(host):
+            threading.Thread(target=self._keep_resolved, name="resolve", daemon=True).start()
 
     def send(self, data: bytes | bytearray) -> None:
         """Hand one datagram to the system; a refusal is counted and logged once."""
@@ -38,6 +48,35 @@ class Target:
                 log.warning("cannot send to %s: %s", self.name, error)
             self.failed += 1
 
+    def receive(self) -> bytes | None:
+        """A waiting datagram from the host we send to; None if there is none."""
+        try:
+            data, sender = self._socket.recvfrom(2048)
+        except OSError:
+            return None
+        return data if sender[0] == self._address[0] else None
+
+    def resolve(self) -> None:
+        """Look the host up again; a failure keeps the last address."""
+        try:
+            found = socket.getaddrinfo(self._host, self._port, self._family, socket.SOCK_DGRAM)
+        except OSError:
+            return
+        self._address = found[0][4]
+
+    def _keep_resolved(self) -> None:
+        while not self._closed.wait(self._every):
+            self.resolve()
+
     def close(self) -> None:
         """Release the socket."""
+        self._closed.set()
         self._socket.close()
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

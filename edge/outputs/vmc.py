@@ -1,52 +1,118 @@
-"""Virtual Motion Capture protocol 3.1, Perfect Sync: https://protocol.vmc.info.
+"""Virtual Motion Capture protocol 3.1: https://protocol.vmc.info.
 
-VSeeFace, Warudo, VNyan, EVMC4U and others read it. Two datagrams a face, because 52 shapes do not
-fit the 1500 bytes that the protocol asks to stay within.
+VSeeFace, Warudo, VNyan, EVMC4U and others read it. Perfect Sync needs two datagrams a face, because
+52 shapes do not fit the 1500 bytes that the protocol asks to stay within.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
-from edge.contract import ARKIT_52, BlendshapeFrame
-from edge.osc import Datagram, message
+from edge.contract import BlendshapeFrame, ConfigError
+from edge.osc import Bundles, message
+from edge.outputs.common import Shapes
+from edge.outputs.stamp import stamp
+from edge.outputs.tables import EMOTIONS, VRM0, VRM1, extend, inputs_of, matrix, pascal
+from edge.outputs.turn import eyes, head, unity
 from edge.outputs.udp import Target
 
-FIRST = 27
-"""Shapes in the first datagram; both stay below 1472 bytes."""
-
-
-def pascal(name: str) -> str:
-    """``jawOpen`` as Perfect Sync avatars call it: ``JawOpen``."""
-    return name[0].upper() + name[1:]
+VAL = "/VMC/Ext/Blend/Val"
+MOODS = ("happy", "angry", "sad", "relaxed", "surprised")
 
 
 class Vmc:
-    """Sends each face as two bundles: values in both, ``Apply``, ``OK`` and ``T`` in the second."""
+    """Shapes, ``Apply``, bones if asked for, then ``OK`` and ``T`` once a face."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        values = [message("/VMC/Ext/Blend/Val", pascal(name), 0.0) for name in ARKIT_52]
-        rest = values[FIRST:]
-        tail = [
-            message("/VMC/Ext/Blend/Apply"),
-            # The one-argument form: some receivers hide the avatar when told of a calibration.
-            message("/VMC/Ext/OK", 1),
-            message("/VMC/Ext/T", 0.0),
-        ]
-        self._first = Datagram(values[:FIRST], range(FIRST))
-        self._second = Datagram(rest + tail, [*range(len(rest)), len(rest) + 2])
-        self._values = np.zeros(len(rest) + 1, np.float32)
+    OPTIONS = {  # noqa: RUF012
+        "case": ("", "pascal", "camel", "both"),
+        "preset": ("", "vrm0", "vrm1"),
+        "role": ("performer", "assistant"),
+        # No bones unless asked for: /Bone/Pos has no form without a position, ours is 0, and
+        # EVMC4U applies positions by default, which pulls the head into the neck. An assistant
+        # also must not fight the body tracking.
+        "bones": ("none", "head", "eyes", "all"),
+    }
+
+    def __init__(self, target: Target, shapes: Shapes, options: Mapping[str, str]) -> None:
+        if options["case"] and options["preset"]:
+            raise ConfigError(
+                f"{options['where']}: case belongs to the 52 shapes, preset replaces them; drop one"
+            )
+        bones = options["bones"]
+        if options["role"] == "assistant" and bones != "none":
+            raise ConfigError(f"{options['where']}: an assistant sends no bones; drop bones")
+        self._target, self._shapes = target, shapes
+        self._head = shapes.head and bones in ("head", "all")
+        self._eyes = shapes.gaze and bones in ("eyes", "all")
         self._began = time.monotonic()
+        self._at = shapes.at
+        self._preset = bool(options["preset"])
+        if self._preset:
+            names = self._use_presets(options["preset"] == "vrm0")
+        else:
+            names = self._perfect_sync(options["case"] or "pascal")
+        values = [(message(VAL, name, 0.0), 1) for name in names]
+        turned = ["Head"] * self._head + ["LeftEye", "RightEye"] * self._eyes
+        zeros = (0.0,) * 7
+        rest = [(message("/VMC/Ext/Bone/Pos", bone, *zeros), 4) for bone in turned]
+        # The one-argument OK: some receivers hide the avatar when told of a calibration.
+        tail = [(message("/VMC/Ext/OK", 1), 0), (message("/VMC/Ext/T", 0.0), 1)]
+        self._bundles = Bundles([*values, (message("/VMC/Ext/Blend/Apply"), 0), *rest, *tail])
+        self._count = len(names)
+
+    def _perfect_sync(self, case: str) -> list[str]:
+        names = self._shapes.names
+        called = self._shapes.called
+        first = [called(n, n if case == "camel" else pascal(n)) for n in names]
+        if case == "both":
+            self._at = np.concatenate([self._at, self._at])
+            return first + [called(n, n) for n in names]
+        return first
+
+    def _use_presets(self, old: bool) -> list[str]:
+        table = {k: v for k, v in VRM1.items() if inputs_of(v) <= set(self._shapes.names)}
+        self._matrix = matrix(table)
+        self._inputs = np.zeros(self._matrix.shape[1], np.float32)
+        # Vowels share one mouth: together they may not open it more than one would.
+        self._vowels = sum(not name.startswith("blink") for name in table)
+        whole = len(self._shapes.names) == 52
+        self._moods = [m for m in MOODS if whole and (not old or m in VRM0)]
+        rows = [*table, *self._moods]
+        return [VRM0[name] if old else name for name in rows]
+
+    def _presets(self, frame: BlendshapeFrame) -> None:
+        values = self._bundles.values
+        extend(frame.weights, self._inputs)
+        found = np.minimum(np.maximum(self._matrix @ self._inputs, 0), 1)
+        vowels = found[: self._vowels]
+        vowels /= max(1.0, float(vowels.sum()))
+        values[: len(found)] = found
+        values[len(found) : self._count] = 0
+        mood = EMOTIONS.get(frame.emotion or "")
+        if mood in self._moods:
+            values[len(found) + self._moods.index(mood)] = frame.emotion_strength
 
     def send(self, frame: BlendshapeFrame) -> None:
-        """Two datagrams, nothing returned, nothing waited for."""
-        self._target.send(self._first.fill(frame.weights[:FIRST]))
-        self._values[:-1] = frame.weights[FIRST:]
-        self._values[-1] = time.monotonic() - self._began
-        self._target.send(self._second.fill(self._values))
+        """Two datagrams (one of presets, four of both cases), nothing waited for."""
+        values, at = self._bundles.values, self._count
+        if self._preset:
+            self._presets(frame)
+        else:
+            values[:at] = frame.weights[self._at]
+        if self._head:
+            values[at : at + 4] = unity(*head(frame))
+            at += 4
+        if self._eyes:
+            pitch, yaw, pitch2, yaw2 = eyes(frame.weights)
+            values[at : at + 8] = (*unity(pitch, yaw, 0), *unity(pitch2, yaw2, 0))
+        values[-1] = time.monotonic() - self._began
+        for datagram in self._bundles.filled():
+            self._target.send(datagram)
+        if self._shapes.stamp:
+            self._target.send(stamp(frame, self._shapes.delay))
 
     def close(self) -> None:
         """Release the socket."""

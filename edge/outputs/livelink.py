@@ -1,0 +1,62 @@
+"""Live Link Face, binary version 6, as an iPhone sends it to Unreal."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Mapping
+
+import numpy as np
+
+from edge.contract import BlendshapeFrame, ConfigError
+from edge.outputs.common import Shapes
+from edge.outputs.turn import eyes, head
+from edge.outputs.udp import Target
+
+
+def packet(device: str, subject: str, fps: int) -> bytearray:
+    """A packet of zeros: 310 bytes with a 36-letter device and the subject ``edge``."""
+    names = b"".join(struct.pack(">i", len(n)) + n for n in (device.encode(), subject.encode()))
+    # Rate as fps / 1: a denominator of int(fps / 60), as one library writes, is 0 at 30.
+    return bytearray(b"\x06" + names + struct.pack(">ifiiB", 0, 0.0, fps, 1, 61) + bytes(244))
+
+
+class LiveLink:
+    """52 shapes and 9 angles a datagram; Unreal takes them by place, so a region says 0 elsewhere.
+
+    Angles are radians, yaw before pitch before roll, signed as ``BlendshapeFrame.head``.
+    """
+
+    OPTIONS = {"name": (), "device": ()}  # noqa: RUF012
+
+    def __init__(self, target: Target, shapes: Shapes, options: Mapping[str, str]) -> None:
+        if shapes.stamp:
+            raise ConfigError(f"{options['where']}: Live Link has no place for a stamp; drop stamp")
+        name = options["name"] or "edge"
+        # The same name is the same device after a restart.
+        device = options["device"] or str(uuid.uuid5(uuid.NAMESPACE_DNS, name)).upper()
+        self._target, self._shapes = target, shapes
+        self._data = packet(device, name, int(options["fps"]))
+        self._frame_at = len(self._data) - 244 - 17
+        # The names push the floats off any alignment, so they are copied in as bytes.
+        self._values = np.zeros(61, ">f4")
+        self._frame = 0
+
+    def send(self, frame: BlendshapeFrame) -> None:
+        """One datagram."""
+        values = self._values
+        values[:52] = self._shapes.masked(frame.weights)
+        if self._shapes.head:
+            pitch, yaw, roll = head(frame)
+            values[52:55] = yaw, pitch, roll
+        if self._shapes.gaze:
+            left_pitch, left_yaw, right_pitch, right_yaw = eyes(frame.weights)
+            values[55:61] = left_yaw, left_pitch, 0, right_yaw, right_pitch, 0
+        struct.pack_into(">i", self._data, self._frame_at, self._frame)
+        self._frame = (self._frame + 1) & 0x7FFFFFFF
+        self._data[-244:] = values.tobytes()
+        self._target.send(self._data)
+
+    def close(self) -> None:
+        """Release the socket."""
+        self._target.close()

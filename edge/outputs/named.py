@@ -1,0 +1,55 @@
+"""Plain OSC for one's own programs: all shapes in one message, or a message each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edge.contract import BlendshapeFrame, ConfigError
+from edge.osc import Bundles, message
+from edge.outputs.common import Shapes
+from edge.outputs.stamp import stamp
+from edge.outputs.udp import Target
+
+
+class Osc:
+    """``/blendshapes`` with 52 floats in ``ARKIT_52`` order, or ``/blendshape name value``.
+
+    An ``address`` with ``{name}`` in it (``/face/{name}``) carries the value alone.
+    """
+
+    OPTIONS = {"form": ("array", "named"), "address": ()}  # noqa: RUF012
+
+    def __init__(self, target: Target, shapes: Shapes, options: Mapping[str, str]) -> None:
+        self._target, self._shapes, self._at = target, shapes, shapes.at
+        self._array = options["form"] == "array"
+        address = options["address"] or ("/blendshapes" if self._array else "/blendshape")
+        where = options["where"]
+        if not address.startswith("/") or set(address) & set(" #*,?[]"):
+            raise ConfigError(f"{where}: address={address}; write it as /a/b, none of ' #*,?[]'")
+        if self._array and ("{name}" in address or shapes.rename):
+            raise ConfigError(f"{where}: an array has no names; add form=named")
+        if self._array:
+            content = [(message(address, *(0.0,) * 52), 52)]
+        else:
+            content = [(_named(address, shapes.called(n, n)), 1) for n in shapes.names]
+        self._bundles = Bundles(content)
+
+    def send(self, frame: BlendshapeFrame) -> None:
+        """One datagram for the array, two for the names."""
+        weights = frame.weights
+        self._bundles.values[:] = self._shapes.masked(weights) if self._array else weights[self._at]
+        for datagram in self._bundles.filled():
+            # An array goes without a bundle around it, for the simplest of receivers.
+            self._target.send(datagram[20:] if self._array else datagram)
+        if self._shapes.stamp:
+            self._target.send(stamp(frame, self._shapes.delay))
+
+    def close(self) -> None:
+        """Release the socket."""
+        self._target.close()
+
+
+def _named(address: str, name: str) -> bytes:
+    if "{name}" in address:
+        return message(address.replace("{name}", name), 0.0)
+    return message(address, name, 0.0)
