@@ -62,6 +62,11 @@ class Bundle:
         joined = self.generator.sha256 + self.decoder.sha256
         return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
+    @property
+    def offered_ms(self) -> dict[int, int]:
+        """Look-aheads as a person names them, in whole ms, to faces."""
+        return {round(n * 1000 / FPS): n for n in self.lookaheads}
+
     def write(self) -> None:
         """Write ``bundle.yaml`` (temporary file, then rename)."""
         plain = {k: v for k, v in asdict(self).items() if k != "folder"}
