@@ -9,8 +9,8 @@ import types
 import numpy as np
 import pytest
 
+from edge import cli, machine
 from edge import doctor as doctor_module
-from edge import machine
 from edge.bundle import DEFAULT, read_bundle
 from edge.config import Config
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError, MissingError
@@ -340,3 +340,18 @@ def test_an_interrupted_probe_leaves_a_neutral_face():
     send_probe([sink], lambda text: None, lambda: 0.0, sleep)
     assert sink.weights[-2].any()
     assert not sink.weights[-1].any()
+
+
+def test_the_command_line_asks_the_doctor_and_gives_back_his_status(capsys):
+    status = cli.main(["--doctor", "--json", "--mic", "file:x", "--to", "vcm://127.0.0.1"])
+    assert status == 78
+    found = json.loads(capsys.readouterr().out)
+    assert found["status"] == 78
+    assert {f["what"] for f in found["findings"]} >= {"bundle", "engine", "realtime", "output"}
+
+
+def test_the_command_line_sends_the_probe_to_every_output(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "send_probe", seen.extend)
+    assert cli.main(["--probe", "--to", "vmc://127.0.0.1:39539", "--to", "vmc://127.0.0.1"]) == 0
+    assert len(seen) == 2
