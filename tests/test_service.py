@@ -1,6 +1,5 @@
 """What systemd is told, on the very socket it would listen on."""
 
-import logging
 import os
 import socket
 import subprocess
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from edge.contract import BlendshapeFrame
-from edge.logs import EveryMinute, JournalFormatter, in_journal, set_up_logs
 from edge.service import PATIENCE, STATUS_EVERY, open_service
 
 REPO = Path(__file__).parent.parent
@@ -220,55 +218,3 @@ def test_edge_run_tells_the_manager_when_it_begins_and_when_it_ends(tmp_path):
     manager.socket.setblocking(False)
     assert manager.heard()[-1] == "STOPPING=1"
     manager.socket.close()
-
-
-def test_one_line_a_minute_is_logged_and_trouble_is_a_warning(caplog):
-    caplog.set_level(logging.INFO)
-    clock, score, source = Clock(), Score(), Source()
-    minute = EveryMinute(score, source, clock)
-    for dropped in (0, 5):
-        source.dropped += dropped
-        for _ in range(3601):
-            score.faces += 1
-            clock.now += 1 / 60
-            minute.send(FACE)
-    minute.close()
-    levels = [record.levelname for record in caplog.records]
-    assert levels == ["INFO", "WARNING"]
-    assert caplog.messages[1].endswith(
-        "60.0 faces/s, latency p50 7.1 ms, p99 9.9 ms, 0 at rest, 5 dropped"
-    )
-
-
-def record(level, text):
-    return logging.LogRecord("edge", level, "", 0, text, (), None)
-
-
-@pytest.mark.parametrize(
-    ("level", "priority"), [(logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6)]
-)
-def test_the_journal_gets_a_priority_before_every_line(level, priority):
-    text = JournalFormatter("%(message)s").format(record(level, "one\ntwo"))
-    assert text == f"<{priority}>one\n<{priority}>two"
-
-
-def test_the_journal_is_known_by_its_very_file(tmp_path):
-    with (tmp_path / "log").open("w") as stream:
-        stat = os.fstat(stream.fileno())
-        here = {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
-        assert in_journal(stream, here)
-        assert not in_journal(stream, {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino + 1}"})
-        assert not in_journal(stream, {})
-
-
-def test_logs_outside_the_journal_name_the_program_and_come_once(capsys):
-    ours = logging.getLogger("edge")
-    before, level = ours.handlers, ours.level
-    try:
-        set_up_logs({})
-        set_up_logs({})
-        logging.getLogger("edge.outputs").warning("cannot send")
-    finally:
-        ours.handlers = before
-        ours.setLevel(level)
-    assert capsys.readouterr().err == "edge-run: cannot send\n"
