@@ -42,7 +42,7 @@ from edge.pipeline import Pipeline
 from edge.probe import send_probe
 from edge.record import CsvRecord
 from edge.runtime import Score, run, run_offline
-from edge.service import managed, open_service
+from edge.service import Service, managed, open_service
 from edge.status import describe
 
 log = logging.getLogger("edge")
@@ -227,13 +227,7 @@ def _live(config: Config, load: Callable[[], Config] | None) -> None:
         if service := open_service(score, source):
             sinks.append(stack.enter_context(closing(service)))
         live = Live(bundle, pipeline, outputs, config, load)
-
-        def reload(*_: object) -> None:
-            if service:
-                service.reloading()
-            live.reload()
-
-        signal.signal(signal.SIGHUP, reload)
+        signal.signal(signal.SIGHUP, partial(_reload, live, service))
         _open_control(stack, live, score, source)
         run(source, pipeline, sinks, stop, score, between=live.inbox.drain)
     p50, p99 = score.latency_ms()
@@ -241,6 +235,12 @@ def _live(config: Config, load: Callable[[], Config] | None) -> None:
         "%d faces and %d at rest; latency p50 %.1f ms, p99 %.1f ms; %d blocks of audio dropped",
         score.faces, score.rested, p50, p99, source.dropped,
     )  # fmt: skip
+
+
+def _reload(live: Live, service: Service | None, *_: object) -> None:
+    if service:
+        service.reloading()
+    live.reload()
 
 
 def _open_control(stack: ExitStack, live: Live, score: Score, source: Source) -> None:

@@ -72,8 +72,8 @@ class Config:
     """CSV file for the faces."""
     meter: bool = False
     """Live terminal view."""
-    metrics: Port | None = None
-    """Port of the Prometheus page on loopback; none if absent."""
+    metrics: Annotated[int, Between(0, 65535)] | None = None
+    """Port of the Prometheus page on loopback; none if absent, any free one if 0."""
     queue_ms: Annotated[int, Between(10, 10_000)] = 120
     """Audio older than this is dropped, not queued."""
     gains: Mapping[str, Annotated[float, Between(0, 4)]] = field(default_factory=dict)

@@ -58,6 +58,7 @@ class Face:
             self._rest[INDEX[name]] = weight
         self._idle = Idle(seed)
         self._free = 0.0
+        self._raw = self._rest
         self.mood = Mood()
         self.muted = False
         """Audio does not move the face; idle motion and the emotion go on."""
@@ -90,11 +91,12 @@ class Face:
     def shape(self, raw: Floats, level_db: float) -> tuple[Floats, Floats]:
         """Next face from the network: raw (52,), loudness of the newest audio -> weights, head."""
         self._verdicts.append(self._gate.speaks(level_db))
-        return self._show(raw, self._verdicts[0])
+        self._raw = raw.copy()
+        return self._show(self._raw, self._verdicts[0])
 
     def rest(self) -> tuple[Floats, Floats]:
-        """Next face without audio."""
-        return self._show(self._rest, False)
+        """Next face without audio: the last one falls shut."""
+        return self._show(self._raw, False)
 
     def _show(self, raw: Floats, free: bool) -> tuple[Floats, Floats]:
         free = free and not self.muted
