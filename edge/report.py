@@ -17,7 +17,7 @@ class Score(Protocol):
 
 
 class Source(Protocol):
-    """Where audio comes from. A microphone also has ``state``, ``open`` or ``waiting``."""
+    """Where audio comes from. A microphone also has ``state``, ``listening`` or not."""
 
     @property
     def dropped(self) -> int:
@@ -52,9 +52,8 @@ class Report:
         state = getattr(self._source, "state", "")
         mic = f"microphone {state}; " if state else ""
         if not faces:
-            mic = (
-                "microphone open, but no audio; " if state == "open" else "waiting for microphone; "
-            )
+            heard = state == "listening"
+            mic = "microphone listening, no audio; " if heard else "waiting for microphone; "
         text = (
             f"{(faces + rested) / max(seconds, 1e-9):.1f} faces/s, latency p50 {p50:.1f} ms, "
             f"p99 {p99:.1f} ms, {rested:.0f} at rest, {dropped:.0f} dropped"

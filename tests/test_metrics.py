@@ -21,7 +21,7 @@ class Score:
 
 
 class Source:
-    dropped, state, reconnects = 4, "open", 3
+    dropped, state, reconnects = 4, "listening", 3
 
 
 class Bare:
@@ -65,7 +65,7 @@ def test_a_scrape_shows_faces_drops_latency_and_the_microphone(scrape):
         'edgetalk_latency_seconds_bucket{le="+Inf"}': 120,
         "edgetalk_latency_seconds_count": 120,
         "edgetalk_latency_seconds_sum": 0.84,
-        'edgetalk_microphone{state="open"}': 1,
+        'edgetalk_microphone{state="listening"}': 1,
         "edgetalk_reconnects_total": 3,
     }
     assert {name: float(page[name]) for name in expected} == expected

@@ -35,7 +35,7 @@ class Score:
 
 class Source:
     dropped = 0
-    state = "open"
+    state = "listening"
 
 
 class Manager:
@@ -111,7 +111,7 @@ def test_ready_comes_once_with_the_first_face_from_audio(kiosk):
 
 
 def test_a_kiosk_without_its_microphone_is_ready_after_three_seconds_at_rest(kiosk):
-    kiosk.source.state = "waiting"
+    kiosk.source.state = "missing"
     kiosk.rest(PATIENCE - 0.1)
     assert "READY=1" not in kiosk.manager.heard()
     kiosk.rest(0.2)
@@ -121,10 +121,10 @@ def test_a_kiosk_without_its_microphone_is_ready_after_three_seconds_at_rest(kio
     assert status.startswith("STATUS=waiting for microphone; 60.0 faces/s")
 
 
-def test_an_open_microphone_that_says_nothing_is_told_apart(kiosk):
+def test_a_listening_microphone_that_says_nothing_is_told_apart(kiosk):
     kiosk.rest(STATUS_EVERY + 0.1)
     (status,) = (text for text in kiosk.manager.heard() if text.startswith("STATUS="))
-    assert status.startswith("STATUS=microphone open, but no audio; 60.0 faces/s")
+    assert status.startswith("STATUS=microphone listening, no audio; 60.0 faces/s")
 
 
 def test_the_watchdog_is_fed_by_faces_a_quarter_of_its_time_apart(kiosk):
@@ -158,7 +158,7 @@ def test_status_tells_mic_rate_latency_rest_and_drops_of_the_last_seconds(kiosk)
     kiosk.speak(0.5)
     (status,) = (text for text in kiosk.manager.heard() if text.startswith("STATUS="))
     assert status == (
-        "STATUS=microphone open; 60.0 faces/s, latency p50 7.1 ms, p99 9.9 ms, "
+        "STATUS=microphone listening; 60.0 faces/s, latency p50 7.1 ms, p99 9.9 ms, "
         "30 at rest, 3 dropped"
     )
 

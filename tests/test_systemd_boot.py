@@ -120,6 +120,13 @@ def test_status_shows_faces_and_latency(facts):
     assert "faces/s, latency p50" in facts["running"]["StatusText"]
 
 
+def test_a_reload_adds_an_output_without_a_restart(facts):
+    seen = facts["reload"]
+    assert (seen["rc"], seen["ActiveState"], seen["NRestarts"]) == (0, "active", "0")
+    assert seen["MainPID"] == facts["running"]["MainPID"]
+    assert seen["datagrams"] > 60
+
+
 def test_a_service_that_sends_faces_is_not_killed_by_its_watchdog(facts):
     assert facts["running"]["NRestarts"] == "0"
     assert facts["running"]["ActiveState"] == "active"

@@ -58,9 +58,9 @@ def wait_until(true, seconds):
 class Receiver:
     """An avatar's UDP port; keeps the newest datagrams."""
 
-    def __init__(self):
+    def __init__(self, port):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 39539))
+        self.socket.bind(("127.0.0.1", port))
         self.count, self.newest = 0, []
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -139,12 +139,18 @@ def main():
     DROP_IN.write_text("[Service]\nWatchdogSec=2\n")
     run("systemctl", "daemon-reload")
 
-    receiver = Receiver()
+    receiver = Receiver(39539)
     saw("start", start() | {"datagrams": receiver.count})
     wait_until(lambda: show()["StatusText"], 5)
     time.sleep(3)  # longer than the watchdog: a service that does not feed it dies here
     saw("running", show())
     saw("process", process(facts["running"]["MainPID"]))
+
+    other = Receiver(39549)
+    CONFIG.write_text("to: [vmc://127.0.0.1:39539, vmc://127.0.0.1:39549]\n")
+    reload = run("systemctl", "reload", "edgetalk")
+    wait_until(lambda: other.count > 60, 5)
+    saw("reload", reload | show() | {"datagrams": other.count})
 
     os.kill(int(facts["running"]["MainPID"]), signal.SIGSTOP)
     took = wait_until(lambda: show()["NRestarts"] == "1", 20)
