@@ -31,6 +31,7 @@ EXAMPLES = """\
 examples:
   edge-run --meter                                    default microphone to VMC on this machine
   edge-run --mic "USB Audio" --to vmc://10.0.0.7:39539
+  edge-run --to vmc://10.0.0.7 --to "livelink://10.0.0.8?region=lower"
   edge-run --mic file:speech.wav --offline --record face.csv
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
 
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--mic", help="default, NAME, INDEX, file:PATH, or - for raw s16le 16 kHz")
-    p.add_argument("--to", action="append", metavar="URL", help="vmc://HOST:PORT; repeatable")
+    p.add_argument("--to", action="append", metavar="URL", help="SCHEME://HOST:PORT?options; repeatable")
     p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
     p.add_argument("--config", metavar="FILE", help="edge.yaml; flags win over it")
     p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
