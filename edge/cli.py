@@ -54,6 +54,7 @@ EXAMPLES = """\
 examples:
   edge-run --meter                                    default microphone to VMC on this machine
   edge-run --mic "USB Audio" --to vmc://10.0.0.7:39539
+  edge-run --to vmc://10.0.0.7 --to "livelink://10.0.0.8?region=lower"
   edge-run --mic file:speech.wav --offline --record face.csv
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
 

@@ -28,7 +28,7 @@ def string(text: str) -> bytes:
 
 
 def message(address: str, *arguments: Argument) -> bytes:
-    """One message; floats become ``f``, ints ``i``, strings ``s``, truth values ``T`` or ``F``."""
+    """One message; floats become ``f``, ints ``i``, strings ``s``, bools ``T`` or ``F``."""
     tags, body = ",", b""
     for argument in arguments:
         if isinstance(argument, str):

@@ -1,213 +1,216 @@
-"""From a URL to datagrams on the wire, and no harm where nobody listens."""
-
-from __future__ import annotations
-
-import logging
-import re
-import shutil
+import json
 import socket
 import struct
-import subprocess
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from edge.contract import ARKIT_52, BlendshapeFrame, ConfigError, Floats, MissingError, Sink
-from edge.osc import message
-from edge.outputs import open_output
-from edge.outputs.common import Shapes
-from edge.outputs.tables import pascal
-from edge.outputs.udp import Target
-from edge.outputs.vmc import Vmc
-
-WEIGHTS = (np.arange(52, dtype=np.float32) + 1) / np.float32(64)
-
-
-def frame(weights: Floats = WEIGHTS) -> BlendshapeFrame:
-    return BlendshapeFrame(weights, 266, 0.0)
+from edge.contract import ARKIT_52, INDEX, BlendshapeFrame, ConfigError
+from edge.outputs import open_output, tables
+from edge.outputs.facecap import ORDER
+from edge.outputs.turn import unity
 
 
 @pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
-        heard.bind(("127.0.0.1", 0))
-        heard.settimeout(5)
-        yield heard
+def receiver():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        s.setblocking(False)
+        yield s
 
 
-def two(listener: socket.socket, weights: Floats = WEIGHTS) -> tuple[bytes, bytes]:
-    """What one face is on the wire."""
-    sink = open_output(f"vmc://127.0.0.1:{listener.getsockname()[1]}")
-    sink.send(frame(weights))
+def face(emotion=None, strength=0.0, **weights):
+    values = np.zeros(52, np.float32)
+    for name, value in weights.items():
+        values[INDEX[name]] = value
+    return BlendshapeFrame(values, 1, 0.0, emotion=emotion, emotion_strength=strength)
+
+
+def waiting(receiver):
+    got = []
+    while True:
+        try:
+            got.append(receiver.recv(65536))
+        except BlockingIOError:
+            return got
+
+
+def sent(receiver, scheme, *frames, delay=0.0):
+    name, _, query = scheme.partition("?")
+    port = receiver.getsockname()[1]
+    sink = open_output(f"{name}://127.0.0.1:{port}" + (f"?{query}" if query else ""), delay)
+    for frame in frames or (face(jawOpen=0.5),):
+        sink.send(frame)
     sink.close()
-    return listener.recv(65_536), listener.recv(65_536)
+    return waiting(receiver)
 
 
-def test_the_head_of_each_vmc_datagram_is_these_bytes(listener: socket.socket) -> None:
-    first, second = two(listener)
-    head = b"#bundle\0\0\0\0\0\0\0\0\1"
-    address = b"/VMC/Ext/Blend/Val\0\0,sf\0"
-    assert first.startswith(
-        head + b"\0\0\0\x2c" + address + b"EyeBlinkLeft\0\0\0\0" + b"\x3c\x80\0\0"
-        + b"\0\0\0\x2c" + address + b"EyeLookDownLeft\0" + b"\x3d\0\0\0"
-    )  # fmt: skip
-    assert second.startswith(head + b"\0\0\0\x2c" + address + b"MouthRollLower\0\0")
-
-
-def string_of(name: str) -> bytes:
-    raw = pascal(name).encode()
-    return raw + b"\0" * (4 - len(raw) % 4)
-
-
-def test_the_second_datagram_ends_in_apply_ok_and_t(listener: socket.socket) -> None:
-    _, second = two(listener)
-    tail = (
-        b"\0\0\0\x1c/VMC/Ext/Blend/Apply\0\0\0\0,\0\0\0"
-        b"\0\0\0\x14/VMC/Ext/OK\0,i\0\0\0\0\0\1"
-        b"\0\0\0\x14/VMC/Ext/T\0\0,f\0\0"
-    )
-    assert second[-4 - len(tail) : -4] == tail
-    (seconds,) = struct.unpack(">f", second[-4:])
-    assert 0 <= seconds < 10
-
-
-def test_both_datagrams_fit_an_ethernet_packet(listener: socket.socket) -> None:
-    assert all(len(data) <= 1472 for data in two(listener))
-
-
-def test_python_osc_reads_every_weight_under_its_name(listener: socket.socket) -> None:
-    osc_bundle = pytest.importorskip("pythonosc.osc_bundle", reason="pip install python-osc")
-    messages = [m for data in two(listener) for m in osc_bundle.OscBundle(data)]
-    values = [m.params for m in messages if m.address == "/VMC/Ext/Blend/Val"]
-    assert values == [
-        [pascal(name), float(weight)] for name, weight in zip(ARKIT_52, WEIGHTS, strict=True)
-    ]
-    rest = [m.address for m in messages[52:]]
-    assert rest == ["/VMC/Ext/Blend/Apply", "/VMC/Ext/OK", "/VMC/Ext/T"]
-
-
-def test_a_second_face_carries_its_own_weights(listener: socket.socket) -> None:
-    sink = open_output(f"vmc://localhost:{listener.getsockname()[1]}")
-    for value in (0.25, 0.75):
-        sink.send(frame(np.full(52, value, np.float32)))
-    sink.close()
-    seen = [listener.recv(65_536) for _ in range(4)]
-    assert (seen[0] + seen[1]).count(struct.pack(">f", 0.25)) == 52
-    assert (seen[2] + seen[3]).count(struct.pack(">f", 0.75)) == 52
-    assert (seen[2] + seen[3]).count(struct.pack(">f", 0.25)) == 0
-
-
-def test_perfect_sync_names_begin_with_a_capital() -> None:
-    assert pascal("jawOpen") == "JawOpen"
-    assert len({message("/VMC/Ext/Blend/Val", pascal(n), 0.0) for n in ARKIT_52}) == 52
-
-
-def test_an_absent_receiver_costs_nothing() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    target = Target("127.0.0.1", port)  # nobody listens there any more
-    sink = Vmc(target, Shapes(), {"case": "", "preset": "", "role": "", "bones": "none"})
-    for _ in range(20):
-        sink.send(frame())
-    assert target.failed == 0
-    sink.close()
-    sink.close()
-
-
-def test_refused_datagrams_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    target = Target("127.0.0.1", 9)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            target.send(b"x" * 70_000)  # more than a datagram holds
-    target.close()
-    assert target.failed == 3
-    assert [r.getMessage() for r in caplog.records if "127.0.0.1:9" in r.getMessage()] != []
-    assert len(caplog.records) == 1
+HALF = b"\x3f\x00\x00\x00"
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("scheme", "literal"),
     [
-        ("tcp://127.0.0.1:1", "unknown scheme 'tcp'.*vmc"),
-        ("127.0.0.1:39539", "unknown scheme"),
-        ("", "unknown scheme"),
-        ("vmc://127.0.0.1:99999", "Port out of range"),
-        ("vmc://127.0.0.1:abc", "Port could not be cast"),
-        ("vmc://", "vmc://HOST:PORT"),
-        ("vmc://:39539", "vmc://HOST:PORT"),
-        ("vmc://127.0.0.1:39539/path", "vmc://HOST:PORT"),
-        ("vmc://[::1", "Invalid IPv6"),
+        ("vmc", b"/VMC/Ext/Blend/Val\0\0,sf\0JawOpen\0" + HALF),
+        ("vmc?case=camel", b"/VMC/Ext/Blend/Val\0\0,sf\0jawOpen\0" + HALF),
+        ("vrchat", b"/avatar/parameters/v2/JawOpen\0\0\0,f\0\0" + HALF),
+        ("vrchat?prefix=FT", b"/avatar/parameters/FT/v2/JawOpen\0\0\0\0,f\0\0" + HALF),
+        ("vrchat", b"/avatar/parameters/EyeTrackingActive\0\0\0\0,T\0\0"),
+        ("vrchat?mode=visemes", b"/avatar/parameters/Viseme\0\0\0,i\0\0\0\0\0\x0a"),
+        ("facecap", b"/W\0\0,if\0\0\0\0\x18" + HALF),
+        ("osc?form=named", b"/blendshape\0,sf\0jawOpen\0" + HALF),
+        ("osc?form=named&address=/f/{name}", b"/f/jawOpen\0\0,f\0\0" + HALF),
+        ("osc?form=named&rename=jawOpen:Jaw", b"/blendshape\0,sf\0Jaw\0" + HALF),
+        ("ifacialmocap", b"|jawOpen-50|"),
+        ("ifacialmocap?version=2", b"|jawOpen&50|"),
+        ("ifacialmocap", b"|mouthSmile_L-0|"),
+        ("ifacialmocap", b"|mouthLeft-0|mouthRight-0|"),
+        ("ifacialmocap?names=full", b"|mouthSmileLeft-0|"),
+        ("json", b'"jawOpen":0.5,'),
     ],
 )
-def test_a_wrong_output_is_one_sentence(url: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words) as caught:
-        open_output(url)
-    assert f"'{url}'" in str(caught.value)
+def test_a_half_open_jaw_is_these_bytes(receiver, scheme, literal):
+    assert literal in b"".join(sent(receiver, scheme))
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".invalid", "a..b"])
-def test_an_unknown_host_is_named(host: str) -> None:
-    with pytest.raises(MissingError, match=f"cannot find host '{re.escape(host)}'"):
-        open_output(f"vmc://{host}:39539")
+def test_the_array_is_one_message_of_52_floats(receiver):
+    (data,) = sent(receiver, "osc")
+    assert data[:72] == b"/blendshapes\0\0\0\0," + b"f" * 52 + b"\0\0\0"
+    assert struct.unpack(">52f", data[72:])[INDEX["jawOpen"]] == 0.5
 
 
-def test_without_a_port_vmcs_own_is_used() -> None:
-    sink = open_output("vmc://127.0.0.1")
-    assert sink._sink._target._address[1] == 39539  # type: ignore[attr-defined]
+def test_live_link_has_a_header_of_these_bytes(receiver):
+    (data,) = sent(receiver, "livelink?device=0123&fps=30")
+    names = b"\x06\0\0\0\x040123\0\0\0\x04edge"
+    assert data[:-244] == names + struct.pack(">ifiiB", 0, 0, 30, 1, 61)
+    assert struct.unpack(">61f", data[-244:])[INDEX["jawOpen"]] == 0.5
+    (whole,) = sent(receiver, "livelink")
+    assert len(whole) == 310
+
+
+@pytest.mark.parametrize(
+    ("scheme", "count"),
+    [("vmc", 2), ("vmc?case=both", 4), ("vmc?preset=vrm0", 1), ("facecap", 1), ("osc", 1)],
+)
+def test_datagrams_stay_within_the_ethernet_frame(receiver, scheme, count):
+    got = sent(receiver, scheme)
+    assert len(got) == count
+    assert max(map(len, got)) <= 1472
+
+
+def test_ok_and_time_come_once_a_face(receiver):
+    got = b"".join(sent(receiver, "vmc?case=both"))
+    assert got.count(b"/VMC/Ext/OK\0,i\0\0\0\0\0\x01") == got.count(b"/VMC/Ext/T\0\0,f") == 1
+    assert b"/Bone/Pos" not in got
+
+
+def test_presets_and_the_52_never_go_out_together(receiver):
+    got = b"".join(sent(receiver, "vmc?preset=vrm1", face("happy", 0.5)))
+    assert b"happy\0\0\0" + HALF in got
+    assert b"JawOpen" not in got
+    with pytest.raises(ConfigError, match="drop one"):
+        open_output("vmc://127.0.0.1?preset=vrm0&case=camel")
+    assert b"Joy\0" + HALF in b"".join(sent(receiver, "vmc?preset=vrm0", face("joy", 0.5)))
+
+
+def test_a_region_does_not_send_what_another_tracker_owns(receiver):
+    lower = b"".join(sent(receiver, "vmc?region=lower"))
+    assert lower.count(b"Blend/Val\0") == 31
+    assert b"EyeBlink" not in lower
+    assert b"".join(sent(receiver, "vmc?region=no-gaze")).count(b"Blend/Val\0") == 44
+    assert b"v2/Eye" not in b"".join(sent(receiver, "vrchat?region=mouth"))
+
+
+def test_values_are_scaled_shifted_mirrored_and_cut(receiver):
+    options = "json?gain=jawOpen:3,mouthPucker:0.5&offset=cheekPuff:0.25&mirror=1"
+    (data,) = sent(receiver, options, face(jawOpen=0.5, mouthPucker=0.5, jawLeft=0.5))
+    weights = json.loads(data)["weights"]
+    assert weights["jawOpen"] == 1
+    assert weights["mouthPucker"] == weights["cheekPuff"] == 0.25
+    assert (weights["jawLeft"], weights["jawRight"]) == (0, 0.5)
+
+
+def test_thirty_faces_a_second_are_every_other_one_and_the_last(receiver):
+    frames = [face(jawOpen=i / 10) for i in range(6)]
+    got = [json.loads(d)["weights"]["jawOpen"] for d in sent(receiver, "json?fps=30", *frames)]
+    assert got == [0, 0.2, 0.4, 0.5]
+
+
+def test_the_stamp_carries_the_declared_delay(receiver):
+    *_, data = sent(receiver, "vmc?stamp=1", delay=0.5)
+    assert data.startswith(b"/edge/time\0\0,iff\0\0\0\0")
+    assert data.endswith(HALF)
+
+
+def test_json_carries_the_emotion_and_times(receiver):
+    (data,) = sent(receiver, "json", face("sad", 0.25), delay=0.05)
+    found = json.loads(data)
+    assert (found["emotion"], found["emotion_strength"], found["delay"]) == ("sad", 0.25, 0.05)
+    assert tuple(found["weights"]) == ARKIT_52
+
+
+def test_vrchat_hears_only_what_changed_until_the_refresh(receiver):
+    frames = [face(), face(), face(jawOpen=0.5)]
+    got = sent(receiver, "vrchat", *frames)
+    assert got[-1] == (
+        b"#bundle\0" + bytes(7) + b"\1\0\0\0\x28/avatar/parameters/v2/JawOpen\0\0\0,f\0\0" + HALF
+    )
+    assert len(sent(receiver, "vrchat", face(), *[face()] * 59)) == len(got) - 1
+
+
+def test_the_greeting_switches_ifacialmocap_to_version_two(receiver):
+    sink = open_output(f"ifacialmocap://127.0.0.1:{receiver.getsockname()[1]}")
+    sink.send(face())
+    first, sender = receiver.recvfrom(4096)
+    assert b"jawOpen-0" in first
+    hello = b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719|sendDataVersion=v2"
+    receiver.sendto(hello, ("127.0.0.1", sender[1]))
+    for _ in range(15):
+        sink.send(face())
     sink.close()
+    assert b"jawOpen&0" in waiting(receiver)[-1]
 
 
-def test_a_real_oscdump_receives_every_weight() -> None:
-    tool = shutil.which("oscdump")
-    if tool is None:
-        pytest.skip("oscdump IS ABSENT, VMC was not tried on it: apt install liblo-tools")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    dump = subprocess.Popen([tool, "-L", str(port)], stdout=subprocess.PIPE, text=True)
-    sink = open_output(f"vmc://127.0.0.1:{port}")
-    try:
-        lines = _dumped(dump, sink)
-    finally:
-        dump.terminate()
-        dump.wait()
-        assert dump.stdout is not None
-        dump.stdout.close()
-        sink.close()
-    shown = {
-        name: float(value)
-        for line in lines
-        for name, value in re.findall(r'/VMC/Ext/Blend/Val sf "(\w+)" (\S+)', line)
-    }
-    assert shown == pytest.approx(dict(zip(map(pascal, ARKIT_52), WEIGHTS, strict=True)), abs=1e-6)
-    assert any(re.search(r"/VMC/Ext/Blend/Apply\s*$", line) for line in lines)
-    assert any("/VMC/Ext/OK i 1" in line for line in lines)
-    assert any("/VMC/Ext/T f " in line for line in lines)
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("vmc://h?csae=pascal", "did you mean 'case'"),
+        ("vmc://h?gain=jawOpne:1", "did you mean 'jawOpen'"),
+        ("vmc://h?gain=jawOpen:nan", "not a number"),
+        ("vmc://h?fps=0", "from 1 to 60"),
+        ("vmc://h?region=nose", "all|face"),
+        ("livelink://h?rename=jawOpen:x", "no names"),
+        ("nope://h", "known: vmc"),
+    ],
+)
+def test_a_wrong_option_names_the_way_out(url, hint):
+    with pytest.raises(ConfigError) as error:
+        open_output(url)
+    assert hint in str(error.value)
 
 
-def _dumped(dump: subprocess.Popen[str], sink: Sink) -> list[str]:
-    """The lines of one whole face; faces are sent until oscdump is up and has shown one."""
-    import threading
+def test_tables_use_only_names_that_exist():
+    for table in (tables.UNIFIED, tables.VRM1, tables.VISEMES):
+        for terms in table.values():
+            assert tables.inputs_of(terms) <= set(ARKIT_52)
+    assert sorted(ORDER) == sorted(ARKIT_52)
 
-    lines: list[str] = []
-    whole = threading.Event()
 
-    def listen() -> None:
-        assert dump.stdout is not None
-        for line in dump.stdout:
-            lines.append(line.rstrip("\n"))
-            if "/VMC/Ext/T" in line and sum("/Blend/Val" in x for x in lines) >= 52:
-                whole.set()
-                return
+def test_directions_are_not_sides():
+    assert tables.suffixed("mouthLeft") == "mouthLeft"
+    assert tables.suffixed("jawRight") == "jawRight"
+    assert tables.suffixed("mouthFrownRight") == "mouthFrown_R"
+    assert tables.opposite("jawLeft") == "jawRight"
 
-    thread = threading.Thread(target=listen, daemon=True)
-    thread.start()
-    for _ in range(100):
-        sink.send(frame())
-        if whole.wait(0.1):
-            break
-    assert whole.is_set(), f"oscdump showed {len(lines)} lines in 10 s"
-    thread.join()
-    return lines
+
+def test_both_eyes_looking_right_is_positive_x_for_each():
+    inputs = np.zeros(57, np.float32)
+    tables.extend(face(eyeLookInLeft=1, eyeLookOutRight=1).weights, inputs)
+    got = dict(zip(tables.UNIFIED, tables.matrix(tables.UNIFIED) @ inputs, strict=True))
+    assert (got["EyeLeftX"], got["EyeRightX"], got["EyeX"]) == (1, 1, 1)
+    assert got["EyeLidLeft"] == 0.75
+
+
+def test_a_turn_to_the_left_is_negative_about_unitys_y():
+    assert unity(0, np.pi / 2, 0) == pytest.approx((0, -(0.5**0.5), 0, 0.5**0.5))
+    assert unity(np.pi / 2, 0, 0) == pytest.approx((0.5**0.5, 0, 0, 0.5**0.5))

@@ -33,7 +33,7 @@ ORDER = (
 
 
 class FaceCap:
-    """``/HT`` and ``/HR`` (degrees), ``/ELR`` and ``/ERR`` (degrees), then ``/W`` a shape."""
+    """``/HT``, ``/HR``, ``/ELR`` and ``/ERR`` (degrees), then ``/W`` for each shape."""
 
     def __init__(self, target: Target, shapes: Shapes, _options: Mapping[str, str]) -> None:
         self._target, self._shapes, self._at = target, shapes, shapes.at

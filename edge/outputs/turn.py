@@ -27,7 +27,7 @@ def eyes(weights: Floats) -> tuple[float, float, float, float]:
 
 
 def unity(pitch: float, yaw: float, roll: float) -> Quaternion:
-    """Local x, y, z, w as in Unity and VMC: left-handed, x right, y up, z forward; Y X Z order.
+    """Local x, y, z, w as Unity and VMC have it: left-handed, y up, z forward; Y X Z order.
 
     There a positive turn about y is to the character's right and one about z tips it to its left.
     """

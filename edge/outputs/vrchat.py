@@ -1,6 +1,6 @@
 """VRChat avatar parameters: Unified Expressions (``v2/*``) or plain visemes.
 
-OSCQuery discovery is left out: it is multicast, and VRChat's port is fixed unless moved.
+OSCQuery discovery is left out: it is multicast, and VRChat's port is fixed by default.
 """
 
 from __future__ import annotations
