@@ -57,17 +57,20 @@ class Windows:
             yield {"mels": mels[:, None, None], "lookahead": rows}
 
 
-def cut(folder: Path, lookaheads: int, count: int, faces: int, seed: int) -> Windows:
+def cut(
+    folder: Path, lookaheads: int, count: int, faces: int, seed: int, only: int | None = None
+) -> Windows:
     """``count`` windows of ``faces`` faces from the streams under ``folder/renditions``.
 
-    Files are taken in turn, places are drawn by ``seed``, look-aheads in turn. ``DataError`` if any
-    window cannot be had or is not healthy: fewer than asked would be another calibration.
+    Files are taken in turn (or ``only`` one), places are drawn by ``seed``, look-aheads in turn.
+    ``DataError`` if any window cannot be had or is not healthy: fewer would be another calibration.
     """
     files = sorted((folder / "renditions").glob("*.npz"))
     if not files:
         raise DataError(
             f"{folder}: no renditions/*.npz there; give --data the folder of edge-quantize train"
         )
+    files = files if only is None else files[only : only + 1]
     rng = np.random.default_rng(seed)
     by_file: dict[Path, list[int]] = {}
     for i in range(count):

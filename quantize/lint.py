@@ -14,6 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from edge.contract import EdgeError
+
 OLDEST_OPSET, NEWEST_OPSET = 13, 18
 """13 brought per-channel DequantizeLinear; 18 is the newest that JetPack 6 reads with a margin."""
 MULTIPLY = ("Conv", "Gemm", "MatMul")
@@ -93,6 +95,15 @@ def lint(model: onnx.ModelProto) -> list[Finding]:
     """Every breach of every rule."""
     graph = Graph(model)
     return [Finding(name, where, why) for name, rule in RULES.items() for where, why in rule(graph)]
+
+
+def require(model: onnx.ModelProto, name: str) -> None:
+    """``EdgeError`` with the first breach; ONNX's own exception if the model is not valid."""
+    onnx.checker.check_model(model, full_check=True)
+    if found := lint(model):
+        raise EdgeError(
+            f"{name}: TensorRT would not take it as it is meant ({len(found)} findings): {found[0]}"
+        )
 
 
 @_rule
