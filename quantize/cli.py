@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="a run's folder (default: the checkpoint's)"
     )
     quantize.add_argument(
-        "--report", type=Path, metavar="DIR", help="for sensitivity.json and .png (default: --data)"
+        "--report", type=Path, metavar="DIR", help="for sensitivity.json and .png (--data)"
     )
     quantize.add_argument("--name", default="edgetalk", help="shown in logs (default: %(default)s)")
     quantize.add_argument(
@@ -93,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit status. Every failure is one sentence on standard error."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="edge-quantize: %(message)s", stream=sys.stderr)
+    for chatty in ("onnx_ir", "onnxscript"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         args.run(args)
     except EdgeError as error:

@@ -177,8 +177,8 @@ def accuracy(
     return found
 
 
-def misses(precision: str, result: dict[str, Any]) -> list[str]:
-    """The targets that are not met, in words."""
+def misses(precision: str, result: dict[str, Any], plain: dict[str, Any]) -> list[str]:
+    """The targets not met, in words; ``plain`` is the accuracy of fp32."""
     found = []
     if result["snr_db"] < (wanted := TARGET_DB[precision]):
         found.append(f"SNR {result['snr_db']:.1f} dB, target {wanted:.0f} dB")
@@ -187,8 +187,8 @@ def misses(precision: str, result: dict[str, Any]) -> list[str]:
     for name, rows in result["accuracy_loss"].items():
         for row, share in rows.items():
             if share > TARGET_LOSS:
-                values = result["accuracy"][name][row]
-                found.append(f"{name}: {row} worse by {share:.1%} (now {values:.4f})")
+                now, before = result["accuracy"][name][row], plain[name][row]
+                found.append(f"{name}: {row} worse by {share:.1%} ({now:.5f}, fp32 {before:.5f})")
     return found
 
 
@@ -224,7 +224,7 @@ def compare(folder: Path, data: Path) -> tuple[dict[str, Any], dict[str, Said]]:
                 name: {row: loss(row, plain[name][row], value) for row, value in rows.items()}
                 for name, rows in result["accuracy"].items()
             }
-            result["misses"] = misses(precision, result)
+            result["misses"] = misses(precision, result, plain)
         results[precision] = result
     return {
         "faces": len(heard.mels),

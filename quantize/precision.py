@@ -51,7 +51,11 @@ def quantize(
     report: Path,
     rounds: int,
 ) -> Bundle:
-    """Write fp32, fp16 and int8 networks into ``out``; the scan and its plot into ``report``."""
+    """Write fp32, fp16 and int8 networks into ``out``; the scan and its plot into ``report``.
+
+    ``data`` is the folder of the run that trained the student; the training for int8 keeps there
+    what is done, so that a stopped one goes on.
+    """
     bundle = export(checkpoint, out, name, lookahead)
     models = {network: onnx.load(out / f"{network}.onnx") for network in NETWORKS}
     choices = len(bundle.lookaheads)
@@ -67,9 +71,7 @@ def quantize(
     costs = scan(models, peaks, judge, reference)
     keep, snr = choose(models, peaks, judge, reference, costs)
     ints = int8_of(models, peaks, keep)
-    trained = (
-        _trained(checkpoint, data, peaks, keep, rounds, report / "qat.pt") if rounds else models
-    )
+    trained = _trained(checkpoint, data, peaks, keep, rounds, data / "qat.pt") if rounds else models
     learned = int8_of(trained, peaks, keep)
     trained_db = snr_db(reference, run_both(learned, judge)[1])
     log.info("int8: calibrated %.1f dB, after training %.1f dB", snr, trained_db)

@@ -81,7 +81,8 @@ def to_int8(
     """Quantise every layer but those named in ``keep``; ``peaks`` is layer name to activation peak.
 
     Activations get one Q/DQ pair a tensor, weights are stored as int8 behind a DequantizeLinear,
-    biases stay float: TensorRT rejects int32 ones.
+    biases stay float: TensorRT rejects int32 ones. A Gemm becomes MatMul and Add, because ONNX
+    Runtime has no int8 kernel for a Gemm with a float bias and would unpack all weights every step.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     chosen = {layer.node: layer for layer in layers(model) if layer.name not in keep}
@@ -96,9 +97,21 @@ def to_int8(
                 nodes += _activation_pair(model, *key, done[key])
             if f"{layer.weight}.q" not in stored:
                 nodes.append(_stored_weight(model, stored, layer))
-            node.input[0], node.input[1] = done[key], f"{layer.weight}.dq"
-        nodes.append(node)
+            nodes += _product(node, done[key], f"{layer.weight}.dq")
+        else:
+            nodes.append(node)
     return _finish(model, nodes)
+
+
+def _product(node: onnx.NodeProto, activation: str, weight: str) -> list[onnx.NodeProto]:
+    """MatMul, and Add if a Gemm had a bias."""
+    biased = node.op_type == "Gemm" and len(node.input) > 2
+    out = f"{node.output[0]}.product" if biased else node.output[0]
+    nodes = [helper.make_node("MatMul", [activation, weight], [out], name=node.name)]
+    if biased:
+        inputs = [out, node.input[2]]
+        nodes.append(helper.make_node("Add", inputs, [node.output[0]], name=f"{node.name}.bias"))
+    return nodes
 
 
 def _activation_pair(
@@ -116,6 +129,8 @@ def _stored_weight(
     model: onnx.ModelProto, stored: dict[str, TensorProto], layer: Layer
 ) -> onnx.NodeProto:
     steps, scale = quantise_weight(numpy_helper.to_array(stored[layer.weight]), layer.axis)
+    # (in, out), whichever way they lay
+    steps = steps if layer.axis == 1 else np.ascontiguousarray(steps.T)
     names = [
         _store(model, f"{layer.weight}.q", steps),
         _store(model, f"{layer.weight}.scale", scale),
@@ -127,7 +142,7 @@ def _stored_weight(
         names,
         [f"{layer.weight}.dq"],
         name=f"{layer.weight}.DQ",
-        axis=layer.axis,
+        axis=1,
     )
 
 

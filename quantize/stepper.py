@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from edge.contract import Floats
+from edge.engine import session_options
 
 
 class Stepper:
@@ -20,12 +21,9 @@ class Stepper:
     def __init__(self, model: onnx.ModelProto, watch: Sequence[str] = ()) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         self._session: Any = onnxruntime.InferenceSession(
             _with_outputs(model, watch).SerializeToString(),
-            options,
+            session_options(),
             providers=["CPUExecutionProvider"],
         )
         self._states = {
