@@ -136,7 +136,7 @@ def read_bundle(folder: Path) -> Bundle:
             git=str(raw["git"]),
             quantised=dict(raw.get("quantised", {})),
         )
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise MissingError(
             f"{path}: not a readable bundle ({type(error).__name__}: {error}); export it again"
         ) from error

@@ -119,6 +119,8 @@ def differences(reference: Said, other: Said, heard: Heard) -> dict[str, Any]:
         "r": float(np.mean(r[moving])),
         "generator_latent_snr_db": snr_db(reference.latent, other.latent),
         "decoder_alone_snr_db": snr_db(reference.weights, other.decoder_alone),
+        # Would grow from tenth to tenth if errors of state piled up.
+        "rms_error_by_tenth": [float(np.sqrt(np.mean(e**2))) for e in np.array_split(error, 10)],
         "code_agreement": "not applicable: this student's latent is continuous, there are no codes",
         "shapes": {
             ARKIT_52[c]: {
