@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := edge/assets/demo.flac
 
-.PHONY: run test test-base check bundle clean
+.PHONY: run test test-base check bundle install-service uninstall-service clean
 
 # The runtime alone: no torch, no compiler.
 $(VENV)/.run: pyproject.toml
@@ -50,6 +50,13 @@ bundle: $(VENV)/.test
 		--data $(DATA)/grid_s1_video_blendshapes --data $(DATA)/emodb \
 		--data $(DATA)/librispeech_261spk --data $(DATA)/speech_misc
 	$(BIN)/edge-quantize export $(RUN)/checkpoint.pt --out edge/bundles/default
+
+# As a service: see docs/kiosk.md. `make install-service FLAGS=--user` for a desktop.
+install-service:
+	systemd/install.sh $(FLAGS)
+
+uninstall-service:
+	systemd/uninstall.sh $(FLAGS)
 
 clean:
 	rm -rf .venv .venv-base build dist *.egg-info

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import DEFAULT, read_bundle
-from quantize.export import git_commit
+from quantize.git import git_commit
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -35,7 +35,8 @@ def stream_audio(path: str | Path) -> Iterator[Floats]:
                 yield resampler.push(mono) if resampler else mono
             if resampler:
                 yield resampler.flush()
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    # TypeError: a name that ends in .raw, whose rate nobody knows.
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise InputError(
             f"{path}: not a readable audio file ({error}); convert it, e.g. ffmpeg -i IN out.wav"
         ) from error

@@ -136,12 +136,13 @@ def read_bundle(folder: Path) -> Bundle:
             git=str(raw["git"]),
             quantised=dict(raw.get("quantised", {})),
         )
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MissingError(
-            f"{path}: not a readable bundle ({type(error).__name__}: {error}); export it again"
-        ) from error
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MissingError(f"{path}: not a readable bundle ({what}); export it again") from error
     if bundle.lookahead not in bundle.lookaheads or bundle.rest.keys() - set(ARKIT_52):
         raise MissingError(f"{path}: look-ahead or rest pose contradicts itself; export it again")
+    if not _fits(bundle):
+        raise MissingError(f"{path}: its networks do not fit edge-run or each other; export again")
     for network in (bundle.generator, bundle.decoder):
         parts: list[Network | File] = [network, *network.variants.values()]
         for part in parts:
@@ -175,6 +176,24 @@ def _check_file(path: Path, expected: str) -> None:
         raise MissingError(f"{path}: missing from the bundle; copy the whole folder again")
     if sha256(path) != expected:
         raise MissingError(f"{path}: damaged (sha256 differs); copy the whole folder again")
+
+
+def _fits(bundle: Bundle) -> bool:
+    """Do the shapes agree with what ``edge.pipeline`` passes from one network to the next?"""
+    generator, decoder = bundle.generator, bundle.decoder
+    return (
+        generator.inputs.get("mels") == (1, 1, N_MELS)
+        and generator.inputs.get("lookahead") == (1, len(bundle.lookaheads))
+        and "latent" in generator.outputs
+        and decoder.inputs.get("latent") == generator.outputs["latent"]
+        and decoder.outputs.get("weights") == (1, 1, len(ARKIT_52))
+        and all(
+            network.outputs.get(name.replace("state.", "state_out.", 1)) == shape
+            for network in (generator, decoder)
+            for name, shape in network.inputs.items()
+            if name.startswith("state.")
+        )
+    )
 
 
 def _network(raw: Mapping[str, Any]) -> Network:

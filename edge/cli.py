@@ -15,15 +15,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.capture import list_microphones, open_source
+from edge.capture import open_source
 from edge.config import Config, read_config
 from edge.contract import ARKIT_52, FPS, EdgeError, InputError, Sink, UsageError
+from edge.doctor import doctor
 from edge.engine import open_engines
+from edge.logs import EveryMinute, set_up_logs
 from edge.meter import Meter
+from edge.metrics import Metrics
+from edge.microphone import list_microphones
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
+from edge.probe import send_probe
 from edge.record import CsvRecord
 from edge.runtime import Score, run, run_offline
+from edge.service import managed, open_service
 
 log = logging.getLogger("edge")
 
@@ -57,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--offline", action="store_true", help="file: as fast as possible, no pacing")
     p.add_argument("--meter", action="store_true", default=None, help="live view in the terminal")
     p.add_argument("--json", action="store_true", help="machine-readable results")
+    p.add_argument("--doctor", action="store_true", help="check what a face needs, and exit")
+    p.add_argument("--probe", action="store_true", help="show A I U E O and blinks, and exit")
     p.add_argument("--list-mics", action="store_true", help="microphones, and exit")
     p.add_argument("--list-shapes", action="store_true", help="the 52 names in order, and exit")
     p.add_argument("--version", action="version", version=f"edge-run {edgetalk_version()}")
@@ -74,18 +82,22 @@ def edgetalk_version() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit status. Every failure is one sentence on standard error."""
     args = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="edge-run: %(message)s", stream=sys.stderr)
+    set_up_logs()
     try:
         if args.list_shapes:
             print(json.dumps(ARKIT_52) if args.json else "\n".join(ARKIT_52))
         elif args.list_mics:
             _list_mics(args.json)
+        elif args.doctor:
+            return doctor(_config(args), _pipeline, args.json)
+        elif args.probe:
+            _probe(_config(args))
         elif args.offline:
             _offline(_config(args), args.to, args.json)
         else:
             _live(_config(args))
     except EdgeError as error:
-        print(f"edge-run: {error}", file=sys.stderr)
+        log.error("%s", error)
         return error.status
     except BrokenPipeError:  # `edge-run --list-shapes | head`
         sys.stderr.close()
@@ -114,7 +126,8 @@ def _list_mics(as_json: bool) -> None:
         for mic in found:
             mark = "*" if mic["default"] else " "
             name, channels = mic["name"], mic["channels"]
-            print(f"{mark} {mic['index']:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
+            index = "" if mic["index"] is None else mic["index"]
+            print(f"{mark} {index:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
 
 
 def _pipeline(config: Config) -> tuple[Bundle, Pipeline]:
@@ -153,6 +166,11 @@ def _offline(config: Config, to: Sequence[str] | None, as_json: bool) -> None:
         )
 
 
+def _probe(config: Config) -> None:
+    with ExitStack() as stack:
+        send_probe([stack.enter_context(closing(open_output(url))) for url in config.to])
+
+
 def _live(config: Config) -> None:
     bundle, pipeline = _pipeline(config)
     stop, score = threading.Event(), Score()
@@ -162,7 +180,7 @@ def _live(config: Config) -> None:
         sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in config.to]
         if config.record:
             sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
-        source = stack.enter_context(closing(open_source(config.mic, config.queue_ms)))
+        source = stack.enter_context(closing(open_source(config.mic, config.queue_ms, managed())))
         title = (
             f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}, "
             f"declared delay {pipeline.delay * 1000:.0f} ms"
@@ -170,6 +188,12 @@ def _live(config: Config) -> None:
         log.info("%s", title)
         if config.meter:
             sinks.append(stack.enter_context(closing(Meter(sys.stdout, score, "EdgeTalk"))))
+        if config.metrics is not None:
+            stack.enter_context(closing(Metrics(config.metrics, score, source)))
+        sinks.append(EveryMinute(score, source))
+        # Last: a face that reaches the service has left.
+        if service := open_service(score, source):
+            sinks.append(stack.enter_context(closing(service)))
         run(source, pipeline, sinks, stop, score)
     p50, p99 = score.latency_ms()
     log.info(

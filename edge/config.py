@@ -32,6 +32,8 @@ class Config:
     """CSV file for the faces."""
     meter: bool = False
     """Live terminal view."""
+    metrics: int | None = None
+    """Port of the Prometheus page on loopback; none if absent."""
     queue_ms: int = 120
     """Audio older than this is dropped, not queued."""
 

@@ -55,6 +55,7 @@ class Face:
             self._rest[INDEX[name]] = weight
         self._idle = Idle(seed)
         self._free = 0.0
+        self._raw = self._rest
         self.reset(lookahead)
 
     def reset(self, lookahead: int) -> None:
@@ -67,11 +68,12 @@ class Face:
     def shape(self, raw: Floats, level_db: float) -> tuple[Floats, Floats]:
         """Next face from the network: raw (52,), loudness of the newest audio -> weights, head."""
         self._verdicts.append(self._gate.speaks(level_db))
-        return self._show(raw, self._verdicts[0])
+        self._raw = raw.copy()
+        return self._show(self._raw, self._verdicts[0])
 
     def rest(self) -> tuple[Floats, Floats]:
-        """Next face without audio."""
-        return self._show(self._rest, False)
+        """Next face without audio: the last one falls shut."""
+        return self._show(self._raw, False)
 
     def _show(self, raw: Floats, free: bool) -> tuple[Floats, Floats]:
         self._free += (1.0 - self._free) * OPEN if free else -self._free * CLOSE

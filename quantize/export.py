@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from edge.bundle import Bundle, Network, sha256
 from edge.contract import ARKIT_52, InputError
 from edge.features import N_MELS
 from models.student import Decoder, Generator, Student, StudentConfig
+from quantize.git import git_commit
 from quantize.lint import require
 
 OPSET = 18
@@ -70,7 +70,7 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
 
 
 def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
-    """Write ``generator.onnx`` and ``decoder.onnx``, in fp32."""
+    """Write ``generator.onnx`` and ``decoder.onnx`` in fp32, and lint them."""
     out.mkdir(parents=True, exist_ok=True)
     config = student.config
     heard = {
@@ -78,10 +78,14 @@ def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
         "lookahead": torch.zeros(1, len(config.lookaheads)),
     }
     latent = {"latent": torch.zeros(1, 1, config.latent)}
-    return (
-        _write(student.generator, "generator", heard, "latent", out),
-        _write(student.decoder, "decoder", latent, "weights", out),
+    paths = out / "generator.onnx", out / "decoder.onnx"
+    networks = (
+        to_onnx(student.generator, "generator", heard, "latent", paths[0]),
+        to_onnx(student.decoder, "decoder", latent, "weights", paths[1]),
     )
+    for path in paths:
+        require(onnx.load(path), path.name)
+    return networks
 
 
 @torch.no_grad()
@@ -96,16 +100,21 @@ def rest_pose(student: Student, choice: int) -> dict[str, float]:
     return found
 
 
-def _write(
-    network: Generator | Decoder, name: str, inputs: dict[str, Tensor], output: str, out: Path
+def to_onnx(
+    network: Generator | Decoder, name: str, inputs: dict[str, Tensor], output: str, path: Path
 ) -> Network:
-    state = {f"state.{k}": v for k, v in zip(STATES[name], network.memory(), strict=True)}
-    given = inputs | state
-    outputs = [output, *(k.replace("state.", "state_out.") for k in state)]
-    path = out / f"{name}.onnx"
-    partial = out / f"{name}.part"
+    """Write one network for inputs of these shapes, (B, T, …), state named ``state.*``.
+
+    T is 1 in a bundle; any other T gives a network for whole clips.
+    """
+    batch = len(next(iter(inputs.values())))
+    memory = network.memory(batch)
+    given = inputs | {f"state.{k}": v for k, v in zip(STATES[name], memory, strict=True)}
+    outputs = [output, *(f"state_out.{k}" for k in STATES[name])]
+    step = _Step(network).eval()
+    partial = path.with_suffix(".part")
     program = torch.onnx.export(
-        _Step(network).eval(),
+        step,
         tuple(given.values()),
         input_names=list(given),
         output_names=outputs,
@@ -116,26 +125,10 @@ def _write(
     )
     assert program is not None
     program.save(partial, external_data=False)
-    require(onnx.load(partial), path.name)
     partial.rename(path)
-    results = _Step(network)(*given.values())
     return Network(
         path.name,
         sha256(path),
         {k: tuple(v.shape) for k, v in given.items()},
-        {k: tuple(v.shape) for k, v in zip(outputs, results, strict=True)},
+        {k: tuple(v.shape) for k, v in zip(outputs, step(*given.values()), strict=True)},
     )
-
-
-def git_commit() -> str:
-    """The commit of this code, with ``+`` if it was changed since; ``unknown`` outside git."""
-    here = Path(__file__).parent
-    commands = (["git", "rev-parse", "--short=12", "HEAD"], ["git", "status", "--porcelain"])
-    try:
-        head, changed = (
-            subprocess.run(c, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-            for c in commands
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+" if changed else "")

@@ -6,33 +6,48 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from quantize.phones import UNKNOWN
+from edge.contract import INDEX
+from quantize.phones import UNKNOWN, VISEMES
+
+JAW, CLOSE = INDEX["jawOpen"], INDEX["mouthClose"]
+PP = VISEMES.index("PP")
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``values`` where ``mask``; 0 where nothing is marked."""
-    mask = mask.to(values.dtype)
-    return (values * mask).sum() / mask.sum().clamp(min=1.0)
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of ``values`` with ``weights`` of the same shape; 0 where all weights are 0."""
+    return (values * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
-def shape_loss(predicted: Tensor, target: Tensor, live: Tensor, spread: Tensor) -> Tensor:
+def shape_loss(predicted: Tensor, target: Tensor, weights: Tensor, spread: Tensor) -> Tensor:
     """Huber error in standard deviations, so that a shy channel counts like the jaw.
 
     Squared up to 2 deviations, linear beyond: solvers and trackers jump now and then.
     """
     error = (predicted - target) / spread.clamp(min=1e-3)
-    return masked_mean(
-        2 * F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=2.0), live
+    return weighted_mean(
+        2 * F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=2.0), weights
     )
 
 
-def velocity_loss(predicted: Tensor, target: Tensor, live: Tensor, spread: Tensor) -> Tensor:
+def velocity_loss(predicted: Tensor, target: Tensor, weights: Tensor, spread: Tensor) -> Tensor:
     """Squared error of the change from face to face, in standard deviations a face.
 
     EmoTalk's L_vel (Peng et al. 2023, eq. 5).
     """
     error = (predicted - target) / spread.clamp(min=1e-3)
-    return masked_mean(error.diff(dim=1) ** 2, live[:, 1:])
+    return weighted_mean(error.diff(dim=1) ** 2, weights[:, 1:])
+
+
+def closure_loss(predicted: Tensor, visemes: Tensor, spread: Tensor) -> Tensor:
+    """How far the lips are apart in the middle of p, b and m, squared, in deviations of the jaw.
+
+    ARKit's lips touch where ``mouthClose`` makes up for ``jawOpen``: on GRID the measured lip gap
+    is proportional to their difference.
+    """
+    lips = visemes == PP  # (B, T)
+    middle = lips[:, 1:-1] & lips[:, :-2] & lips[:, 2:]
+    gap = (predicted[..., JAW] - predicted[..., CLOSE])[:, 1:-1] / spread[JAW]
+    return weighted_mean(gap.clamp(min=0.0) ** 2, middle.to(gap.dtype))
 
 
 def viseme_loss(logits: Tensor, visemes: Tensor) -> Tensor:

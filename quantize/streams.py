@@ -9,18 +9,19 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from edge.audio import read_audio
 from edge.contract import ARKIT_52, SAMPLE_RATE, Floats, faces_within
 from edge.features import Features, mel_filters
 from quantize.augment import Rng, Rooms, Voice, colour, draw_voice, speak
 from quantize.data import Clip
-from quantize.phones import UNKNOWN, Aligner, Phone, per_face
+from quantize.phones import UNKNOWN, VISEMES, Aligner, Phone, per_face
 from quantize.targets import Scale, targets
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Stream:
     """(T, 52) where ``targets`` means something."""
     visemes: NDArray[np.int64]
     """(T,) index into ``VISEMES`` or ``UNKNOWN``."""
+    trust: Floats
+    """(T,) weight of the targets: 1 where captured, less where only the phone is known."""
 
     def save(self, path: Path) -> None:
         """Write to a temporary file, then rename: a cut-off run leaves no half file."""
@@ -76,6 +79,7 @@ class Stream:
             stored["targets"].astype(np.float32),
             np.unpackbits(stored["live"], axis=1, count=len(ARKIT_52)).astype(bool),
             stored["visemes"].astype(np.int64),
+            np.ones(len(stored["mels"]), np.float32),
         )
 
 
@@ -120,6 +124,7 @@ def render(
         np.concatenate([p.targets for p in parts]),
         np.concatenate([p.live for p in parts]),
         np.concatenate([p.visemes for p in parts]),
+        np.concatenate([p.trust for p in parts]),
     )
 
 
@@ -163,6 +168,42 @@ def _describe(
         np.concatenate([np.repeat(face[:1], pause, axis=0), face]),
         np.broadcast_to(live, (len(mels), 52)),
         np.concatenate([np.full(pause, 0 if spoken.phones else UNKNOWN), labels]),
+        np.ones(len(mels), np.float32),
+    )
+
+
+PHONE_TRUST = 0.4
+"""Weight of a face that only the phone suggests. Decoded phones are right two times in three."""
+
+
+def viseme_poses(stream: Stream) -> tuple[Floats, NDArray[np.bool_]]:
+    """Mean captured face of each viseme (15, 52), and the channels (52,) that any capture has."""
+    poses = np.zeros((len(VISEMES), len(ARKIT_52)), np.float32)
+    for k in range(len(VISEMES)):
+        seen = stream.live & (stream.visemes == k)[:, None]
+        poses[k] = (stream.targets * seen).sum(0) / np.maximum(1, seen.sum(0))
+    return poses, np.asarray(stream.live.any(axis=0))
+
+
+def with_phone_faces(
+    stream: Stream, poses: Floats, known: NDArray[np.bool_], spread: float = 2.5
+) -> Stream:
+    """The same stream with likely faces where a voice was recorded without one.
+
+    The mean face of the viseme spoken, blurred over time (``spread`` faces, coarticulation). It
+    teaches 270 more voices that "oo" is round and "m" shut, which two talkers alone do not.
+    """
+    alone = ~stream.live.any(1) & (stream.visemes != UNKNOWN)
+    likely = np.where(alone[:, None], poses[stream.visemes], 0).astype(np.float32)
+    blurred = gaussian_filter1d(likely, spread, axis=0)
+    # Near faces that stay unknown, the blur took in zeros; divide them out.
+    share = gaussian_filter1d(alone.astype(np.float32), spread)[:, None]
+    targets = np.where(alone[:, None], blurred / np.maximum(share, 0.1), stream.targets)
+    return replace(
+        stream,
+        targets=targets.astype(np.float32),
+        live=stream.live | (alone[:, None] & known),
+        trust=np.where(alone, np.float32(PHONE_TRUST), stream.trust),
     )
 
 

@@ -27,8 +27,17 @@ from edge.contract import ARKIT_52, ConfigError, Floats
 from models.student import Student, StudentConfig
 from quantize.augment import Rooms
 from quantize.data import Clip, DataError, load
-from quantize.losses import correlation, shape_loss, velocity_loss, viseme_loss
-from quantize.streams import Spoken, Stream, listen, minutes, plain, render
+from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
+from quantize.streams import (
+    Spoken,
+    Stream,
+    listen,
+    minutes,
+    plain,
+    render,
+    viseme_poses,
+    with_phone_faces,
+)
 from quantize.targets import Scale, arkit_spread, fit_scales
 
 log = logging.getLogger(__name__)
@@ -56,6 +65,7 @@ class RunConfig:
     """Peak learning rate; 200 steps of warm-up, then a cosine down to a hundredth."""
     velocity: float = 4.0
     viseme: float = 0.5
+    closure: float = 0.03
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     average: float = 0.998
@@ -148,7 +158,8 @@ class _Renditions:
         k = epoch % self._config.renditions
         if future := self._pending.pop(k, None):
             future.result()
-        return Stream.load(self._path(k))
+        stream = Stream.load(self._path(k))
+        return with_phone_faces(stream, *viseme_poses(stream))
 
 
 def _make(
@@ -240,14 +251,15 @@ class _Run:
     def _update(self, window: Stream, delays: Tensor, state: Any) -> Any:
         config = self.config
         lookaheads = torch.tensor(config.student.lookaheads)
-        mels, target, live, visemes = delayed(window, lookaheads[delays], config)
+        mels, target, trust, visemes = delayed(window, lookaheads[delays], config)
         mels = hide_bands(mels + config.noise_level * torch.randn_like(mels))
         onehot = torch.eye(len(lookaheads))[delays]
         weights, logits, state = self.student(mels, onehot, state)
         parts = [
-            shape_loss(weights, target, live, self.spread),
-            config.velocity * velocity_loss(weights, target, live, self.spread),
+            shape_loss(weights, target, trust, self.spread),
+            config.velocity * velocity_loss(weights, target, trust, self.spread),
             config.viseme * viseme_loss(logits, visemes),
+            config.closure * closure_loss(weights, visemes, self.spread),
         ]
         loss = torch.stack(parts).sum()
         self.optimiser.zero_grad()
@@ -270,7 +282,7 @@ class _Run:
         student.eval()
         jaw = ARKIT_52.index("jawOpen")
         row: dict[str, float] = {"epoch": self.epoch, "step": self.step}
-        names = ("loss", "shape", "velocity", "viseme")
+        names = ("loss", "shape", "velocity", "viseme", "closure")
         row |= dict(zip(names, np.mean(self.losses, axis=0).round(5).tolist(), strict=True))
         for k, lookahead in enumerate(self.config.student.lookaheads):
             scores = [score(student, clip, k, lookahead) for clip in clips]
@@ -307,14 +319,21 @@ def windows(stream: Stream, config: RunConfig) -> Iterator[Stream]:
     for at in range(longest, length - config.window + 1, config.window):
         rows = starts[:, None] + np.arange(at - longest, at + config.window)
         yield Stream(
-            stream.mels[rows], stream.targets[rows], stream.live[rows], stream.visemes[rows]
+            stream.mels[rows],
+            stream.targets[rows],
+            stream.live[rows],
+            stream.visemes[rows],
+            stream.trust[rows],
         )
 
 
 def delayed(
     window: Stream, lookahead: Tensor, config: RunConfig
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What is heard now and the faces it should show: those of ``lookahead`` faces (B,) ago."""
+    """What is heard now and the faces it should show: those of ``lookahead`` faces (B,) ago.
+
+    mels (B, T, 40), targets (B, T, 52), weights of the targets (B, T, 52), visemes (B, T).
+    """
     longest = max(config.student.lookaheads)
     heard = torch.from_numpy(window.mels[:, longest:])
     now = longest + torch.arange(config.window)
@@ -323,7 +342,7 @@ def delayed(
     return (
         heard,
         torch.from_numpy(window.targets)[rows, shown],
-        torch.from_numpy(window.live)[rows, shown],
+        torch.from_numpy(window.live * window.trust[..., None])[rows, shown],
         torch.from_numpy(window.visemes)[rows, shown],
     )
 
@@ -361,7 +380,7 @@ def plot_curves(out: Path) -> None:
         rows = list(csv.DictReader(file))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     epochs = [int(r["epoch"]) for r in rows]
-    for name in ("loss", "shape", "velocity", "viseme"):
+    for name in ("loss", "shape", "velocity", "viseme", "closure"):
         left.plot(epochs, [float(r[name]) for r in rows], label=name)
     for name in [n for n in rows[0] if n.startswith(("jaw", "others"))]:
         right.plot(epochs, [float(r[name]) for r in rows], label=name)

@@ -1,0 +1,72 @@
+"""Log records to standard error: as journald likes them there, as people do elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+from edge.contract import BlendshapeFrame
+from edge.report import Report, Score, Source
+
+log = logging.getLogger(__name__)
+
+MINUTE = 60.0
+
+# sd-daemon(3): <3> error, <4> warning, <6> information, <7> debug.
+PRIORITIES = {logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+
+
+class JournalFormatter(logging.Formatter):
+    """``<4>text``: journald adds time and name, and would take each line for a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record with its priority before every line."""
+        mark = f"<{PRIORITIES.get(record.levelno, 3)}>"
+        return mark + super().format(record).replace("\n", f"\n{mark}")
+
+
+def set_up_logs(
+    stream: TextIO | None = None, environ: Mapping[str, str] = os.environ
+) -> logging.Handler:
+    """Send what ``edge`` logs at INFO and above to ``stream`` (standard error), and only there."""
+    handler = logging.StreamHandler(stream)
+    if in_journal(handler.stream, environ):
+        handler.setFormatter(JournalFormatter("%(message)s"))
+    else:
+        handler.setFormatter(logging.Formatter("edge-run: %(message)s"))
+    ours = logging.getLogger("edge")
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO)
+    return handler
+
+
+def in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Does ``stream`` end in the journal? JOURNAL_STREAM alone is inherited by every child."""
+    try:
+        stat = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
+
+
+class EveryMinute:
+    """A sink that logs one line a minute, as a warning if something was lost."""
+
+    def __init__(
+        self, score: Score, source: Source, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, now = clock, clock()
+        self._report, self._next = Report(score, source, now), now + MINUTE
+
+    def send(self, frame: BlendshapeFrame) -> None:
+        """A face left; is a minute over?"""
+        if (now := self._clock()) >= self._next:
+            line, trouble = self._report.line(now)
+            log.log(logging.WARNING if trouble else logging.INFO, "%s", line)
+            self._next = now + MINUTE
+
+    def close(self) -> None:
+        """Nothing is held."""

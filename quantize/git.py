@@ -1,0 +1,20 @@
+"""Which code made a file."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+
+def git_commit() -> str:
+    """The commit of this code, with ``+`` if it was changed since; ``unknown`` outside git."""
+    here = Path(__file__).parent
+    commands = (["git", "rev-parse", "--short=12", "HEAD"], ["git", "status", "--porcelain"])
+    try:
+        head, changed = (
+            subprocess.run(c, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+            for c in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")

@@ -1,0 +1,27 @@
+"""What many tests start from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge.audio import read_audio
+from edge.bundle import DEFAULT
+from edge.contract import Floats
+from tests.fakes import DEMO
+
+
+@pytest.fixture(scope="session")
+def demo() -> Floats:
+    """The demo clip, 16 kHz."""
+    samples = read_audio(DEMO)
+    samples.setflags(write=False)
+    return samples
+
+
+@pytest.fixture
+def bundle_copy(tmp_path: Path) -> Path:
+    """The shipped bundle where it may be damaged."""
+    return Path(shutil.copytree(DEFAULT, tmp_path / "bundle"))

@@ -1,0 +1,70 @@
+"""Torch, ONNX Runtime on a whole clip and ONNX Runtime face by face say the same."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from edge.features import N_MELS  # noqa: E402
+from models.student import Student, StudentConfig  # noqa: E402
+from quantize.export import to_onnx  # noqa: E402
+
+pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
+FRAMES = 90
+
+
+@pytest.fixture(scope="module")
+def student():
+    torch.manual_seed(3)
+    made = Student(StudentConfig(width=24, hidden=32, latent=12, decoder=16)).eval()
+    made.decoder.spread.fill_(1.0)
+    return made
+
+
+def run(session, state, **inputs):
+    names = [o.name for o in session.get_outputs()]
+    found = dict(zip(names, session.run(None, inputs | state), strict=True))
+    kept = {n.replace("state_out.", "state."): v for n, v in found.items() if "state_out" in n}
+    return found[names[0]], kept
+
+
+def zeros(session):
+    return {
+        i.name: np.zeros(i.shape, np.float32)
+        for i in session.get_inputs()
+        if i.name.startswith("state.")
+    }
+
+
+@torch.no_grad()
+def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
+    mels = torch.randn(1, FRAMES, N_MELS)
+    ahead = torch.tensor([[0.0, 0.0, 1.0, 0.0]])
+    wanted = student(mels, ahead, student.memory())[0][0].numpy()
+
+    sessions = {}
+    for frames in (1, FRAMES):
+        heard = {"mels": mels[:, :frames], "lookahead": ahead}
+        latent = {"latent": torch.zeros(1, frames, 12)}
+        for name, given, out in (("generator", heard, "latent"), ("decoder", latent, "weights")):
+            path = tmp_path / f"{name}{frames}.onnx"
+            to_onnx(getattr(student, name), name, given, out, path)
+            sessions[name, frames] = onnxruntime.InferenceSession(str(path))
+
+    whole = sessions["generator", FRAMES], sessions["decoder", FRAMES]
+    latent, _ = run(whole[0], zeros(whole[0]), mels=mels.numpy(), lookahead=ahead.numpy())
+    offline = run(whole[1], zeros(whole[1]), latent=latent)[0][0]
+
+    generator, decoder = sessions["generator", 1], sessions["decoder", 1]
+    heard_so_far, shown_so_far, faces = zeros(generator), zeros(decoder), []
+    for t in range(FRAMES):
+        frame = mels[:, t : t + 1].numpy()
+        latent, heard_so_far = run(generator, heard_so_far, mels=frame, lookahead=ahead.numpy())
+        weights, shown_so_far = run(decoder, shown_so_far, latent=latent)
+        faces.append(weights[0, 0])
+
+    assert np.abs(wanted).max() > 0.05  # the networks say something at all
+    np.testing.assert_allclose(offline, wanted, atol=1e-4)
+    np.testing.assert_allclose(np.stack(faces), wanted, atol=1e-4)
