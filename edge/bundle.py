@@ -97,6 +97,11 @@ class Bundle:
             )
         return _as(self.generator, precision), _as(self.decoder, precision)
 
+    @property
+    def offered_ms(self) -> dict[int, int]:
+        """Look-aheads as a person names them, in whole ms, to faces."""
+        return {round(n * 1000 / FPS): n for n in self.lookaheads}
+
     def write(self) -> None:
         """Write ``bundle.yaml`` (temporary file, then rename)."""
         plain = {k: v for k, v in asdict(self).items() if k != "folder"}

@@ -8,18 +8,31 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.capture import open_source
-from edge.config import Config, read_config
-from edge.contract import ARKIT_52, FPS, EdgeError, InputError, Sink, UsageError
+from edge.capture import Source, open_source
+from edge.config import Config, dump, parse, plain, read_config
+from edge.contract import (
+    ARKIT_52,
+    ConfigError,
+    EdgeError,
+    InputError,
+    MissingError,
+    Sink,
+    UsageError,
+)
+from edge.control import Orders
 from edge.doctor import doctor
 from edge.engine import open_engines
+from edge.listen import Listener
+from edge.live import Live, Outputs
 from edge.logs import EveryMinute, set_up_logs
 from edge.meter import Meter
 from edge.metrics import Metrics
@@ -29,7 +42,8 @@ from edge.pipeline import Pipeline
 from edge.probe import send_probe
 from edge.record import CsvRecord
 from edge.runtime import Score, run, run_offline
-from edge.service import managed, open_service
+from edge.service import Service, managed, open_service
+from edge.status import describe
 
 log = logging.getLogger("edge")
 
@@ -61,10 +75,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
     p.add_argument("--record", metavar="OUT.csv", help="write every face to a CSV file")
     p.add_argument("--offline", action="store_true", help="file: as fast as possible, no pacing")
+    p.add_argument("--control", metavar="PORT", help="of OSC control on loopback, or off")
     p.add_argument("--meter", action="store_true", default=None, help="live view in the terminal")
     p.add_argument("--json", action="store_true", help="machine-readable results")
     p.add_argument("--doctor", action="store_true", help="check what a face needs, and exit")
     p.add_argument("--probe", action="store_true", help="show A I U E O and blinks, and exit")
+    p.add_argument("--print-config", action="store_true", help="what would run as YAML, and exit")
     p.add_argument("--list-mics", action="store_true", help="microphones, and exit")
     p.add_argument("--list-shapes", action="store_true", help="the 52 names in order, and exit")
     p.add_argument("--version", action="version", version=f"edge-run {edgetalk_version()}")
@@ -92,10 +108,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return doctor(_config(args), _pipeline, args.json)
         elif args.probe:
             _probe(_config(args))
+        elif args.print_config:
+            print(dump(_config(args)), end="")
         elif args.offline:
             _offline(_config(args), args.to, args.json)
         else:
-            _live(_config(args))
+            _live(_config(args), partial(_config, args) if args.config else None)
     except EdgeError as error:
         log.error("%s", error)
         return error.status
@@ -112,8 +130,22 @@ def _config(args: argparse.Namespace) -> Config:
         if (value := getattr(args, key)) is not None
     }
     if args.to:
-        given["to"] = tuple(args.to)
-    return replace(config, **given)
+        given["to"] = list(args.to)
+    if args.control is not None:
+        given["control"] = _control(args.control, config)
+    try:
+        return parse(plain(config) | given, "command line")
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
+def _control(text: str, config: Config) -> dict[str, object] | None:
+    if text == "off":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"--control {text}: give a port number, or off")
+    section = plain(config)["control"] or {}
+    return {**section, "port": int(text)}
 
 
 def _list_mics(as_json: bool) -> None:
@@ -140,11 +172,10 @@ def faces_of(lookahead_ms: int | None, bundle: Bundle) -> int:
     """Look-ahead in faces; it must be one that the bundle was trained for."""
     if lookahead_ms is None:
         return bundle.lookahead
-    offered = {round(n * 1000 / FPS): n for n in bundle.lookaheads}
-    if lookahead_ms not in offered:
-        choice = ", ".join(map(str, offered))
+    if lookahead_ms not in bundle.offered_ms:
+        choice = ", ".join(map(str, bundle.offered_ms))
         raise UsageError(f"--lookahead {lookahead_ms}: this bundle offers {choice} (ms)")
-    return offered[lookahead_ms]
+    return bundle.offered_ms[lookahead_ms]
 
 
 def _offline(config: Config, to: Sequence[str] | None, as_json: bool) -> None:
@@ -171,13 +202,14 @@ def _probe(config: Config) -> None:
         send_probe([stack.enter_context(closing(open_output(url))) for url in config.to])
 
 
-def _live(config: Config) -> None:
+def _live(config: Config, load: Callable[[], Config] | None) -> None:
     bundle, pipeline = _pipeline(config)
     stop, score = threading.Event(), Score()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     with ExitStack() as stack:
-        sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in config.to]
+        outputs = stack.enter_context(closing(Outputs(config.to, open_output)))
+        sinks: list[Sink] = [outputs]
         if config.record:
             sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
         source = stack.enter_context(closing(open_source(config.mic, config.queue_ms, managed())))
@@ -194,12 +226,42 @@ def _live(config: Config) -> None:
         # Last: a face that reaches the service has left.
         if service := open_service(score, source):
             sinks.append(stack.enter_context(closing(service)))
-        run(source, pipeline, sinks, stop, score)
+        live = Live(bundle, pipeline, outputs, config, load)
+        signal.signal(signal.SIGHUP, partial(_reload, live, service))
+        _open_control(stack, live, score, source)
+        run(source, pipeline, sinks, stop, score, between=live.inbox.drain)
     p50, p99 = score.latency_ms()
     log.info(
         "%d faces and %d at rest; latency p50 %.1f ms, p99 %.1f ms; %d blocks of audio dropped",
         score.faces, score.rested, p50, p99, source.dropped,
     )  # fmt: skip
+
+
+def _reload(live: Live, service: Service | None, *_: object) -> None:
+    if service:
+        service.reloading()
+    live.reload()
+
+
+def _open_control(stack: ExitStack, live: Live, score: Score, source: Source) -> None:
+    """OSC in, unless it is turned off or its usual port is taken."""
+    control, began = live.config.control, time.monotonic()
+    if control is None:
+        return
+
+    def status() -> dict[str, object]:
+        up = {"version": edgetalk_version(), "uptime_s": round(time.monotonic() - began, 1)}
+        return up | describe(live, score, source)
+
+    try:
+        listener = Listener(Orders(live, status, control.allow), control)
+    except MissingError as error:
+        if control.port is not None:
+            raise
+        log.warning("%s Running without control.", str(error) + ".")
+        return
+    stack.enter_context(closing(listener))
+    log.info("control: OSC on UDP %s:%d", *listener.address)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,60 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from edge.contract import ConfigError
+from edge.contract import INDEX, ConfigError
+from edge.emotion import emotion_named
+
+# libyaml, where PyYAML was built with it: ten times faster, so that a reload is over sooner.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The range of a number, both ends included."""
+
+    low: float
+    high: float
+
+
+Port = Annotated[int, Between(1, 65535)]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Who may steer a running ``edge-run`` over OSC, and where it listens."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; one that other machines reach needs ``allow``."""
+    port: Port | None = None
+    """UDP port; a port written here must be free, without one 39541 is used if it is free."""
+    allow: tuple[str, ...] = ()
+    """Addresses and networks that may send, such as 10.0.0.0/24; this machine always may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emotion:
+    """The emotion shown from the start."""
+
+    name: str | None = None
+    """neutral, anger, boredom, disgust, fear, happiness, sadness or surprise; none if absent."""
+    intensity: Annotated[float, Between(0, 1)] = 1.0
+    """0 to 1."""
+    blend: Annotated[float, Between(0, 60)] = 0.5
+    """Seconds of fading, also for ``/edge/emotion`` without blend seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything ``edge-run`` can be told; each key has a flag of the same name."""
+    """Everything ``edge-run`` can be told."""
 
     mic: str = "default"
     """``default``, a name, an index, ``file:PATH``, or ``-`` for raw s16le 16 kHz on stdin."""
@@ -24,57 +64,143 @@ class Config:
     """Where faces go, as ``SCHEME://HOST:PORT``."""
     bundle: str | None = None
     """Folder with ``bundle.yaml``; the one that ships with EdgeTalk if absent."""
-    lookahead: int | None = None
+    lookahead: Annotated[int, Between(0, 1000)] | None = None
     """Milliseconds of future audio a face may hear; the bundle's own choice if absent."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     """Sets blinks, glances and head motion."""
     record: str | None = None
     """CSV file for the faces."""
     meter: bool = False
     """Live terminal view."""
-    metrics: int | None = None
-    """Port of the Prometheus page on loopback; none if absent."""
-    queue_ms: int = 120
+    metrics: Annotated[int, Between(0, 65535)] | None = None
+    """Port of the Prometheus page on loopback; none if absent, any free one if 0."""
+    queue_ms: Annotated[int, Between(10, 10_000)] = 120
     """Audio older than this is dropped, not queued."""
+    gains: Mapping[str, Annotated[float, Between(0, 4)]] = field(default_factory=dict)
+    """Shape name to the factor it is shown with; 1 where absent, 0 leaves the shape out."""
+    emotion: Emotion = field(default_factory=Emotion)
+    """The emotion shown from the start."""
+    control: Control | None = field(default_factory=Control)
+    """OSC control; ``null`` turns it off."""
 
 
 def read_config(path: Path) -> Config:
     """A YAML file to ``Config``; ``ConfigError`` names the file, the key and the way out."""
     try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
+        raw = yaml.load(path.read_text("utf-8"), LOADER)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; check --config") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     return parse({} if raw is None else raw, str(path))
 
 
 def parse(raw: Any, where: str) -> Config:
-    """Plain data to ``Config``, refusing keys and types that are not its own."""
+    """Plain data to ``Config``, refusing what is not its own; ``where`` begins every message."""
+    config: Config = _section(Config, raw, where, "")
+    for shape in config.gains:
+        _known(shape, list(INDEX), f"{where}: gains: unknown shape", "see edge-run --list-shapes")
+    if config.emotion.name is not None:
+        try:
+            emotion_named(config.emotion.name)
+        except ValueError as error:
+            raise ConfigError(f"{where}: emotion.name: {error}") from error
+    if config.control is not None:
+        _check_control(config.control, where)
+    return config
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """What ``parse`` reads back as the same ``Config``."""
+    values: dict[str, Any] = _listed(asdict(config))
+    return values
+
+
+def dump(config: Config) -> str:
+    """YAML that reads back as the same ``Config``."""
+    return str(yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True, width=100))
+
+
+def changed(old: Config, new: Config) -> list[str]:
+    """Names of the top-level keys that differ."""
+    return [f.name for f in fields(Config) if getattr(old, f.name) != getattr(new, f.name)]
+
+
+def _section(kind: Any, raw: Any, where: str, path: str) -> Any:
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{where}: expected 'key: value' lines, found {type(raw).__name__}")
-    kinds = get_type_hints(Config)
-    known = [f.name for f in fields(Config)]
+        at = f"{where}: {path}" if path else where
+        raise ConfigError(f"{at}: expected 'key: value' lines, found {type(raw).__name__}")
+    kinds = get_type_hints(kind, include_extras=True)
     values: dict[str, Any] = {}
     for key, value in raw.items():
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-            raise ConfigError(f"{where}: unknown key '{key}'; {hint}")
-        values[key] = _fit(value, kinds[key], f"{where}: {key}")
-    return Config(**values)
+        full = f"{path}.{key}" if path else str(key)
+        _known(key, list(kinds), f"{where}: unknown key", f"known: {', '.join(kinds)}", full)
+        values[key] = _fit(value, kinds[key], where, full)
+    return kind(**values)
 
 
-def _fit(value: Any, kind: Any, where: str) -> Any:
+def _known(key: Any, known: list[str], what: str, otherwise: str, full: str = "") -> None:
+    if key not in known:
+        near = difflib.get_close_matches(str(key), known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else otherwise
+        raise ConfigError(f"{what} '{full or key}'; {hint}")
+
+
+def _fit(value: Any, kind: Any, where: str, path: str) -> Any:
     if get_origin(kind) in (Union, UnionType):
         if value is None:
             return None
         kind = next(k for k in get_args(kind) if k is not type(None))
+    if is_dataclass(kind):
+        return _section(kind, value, where, path)
     if get_origin(kind) is tuple:
         rows = [value] if isinstance(value, str) else value
         if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
-            raise ConfigError(f"{where}: expected a list of strings, found {value!r}")
+            raise ConfigError(f"{where}: {path}: expected a list of strings, found {value!r}")
         return tuple(rows)
+    if get_origin(kind) is not Annotated and isinstance(get_origin(kind), type):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: {path}: expected 'name: number' lines, found {value!r}")
+        return {k: _fit(v, get_args(kind)[1], where, f"{path}.{k}") for k, v in value.items()}
+    return _scalar(value, kind, f"{where}: {path}")
+
+
+def _scalar(value: Any, kind: Any, where: str) -> Any:
+    span = None
+    if get_origin(kind) is Annotated:
+        kind, span = get_args(kind)
+    if kind is float and type(value) is int:
+        value = float(value)
     if type(value) is not kind:
         raise ConfigError(f"{where}: expected {kind.__name__}, found {value!r}")
+    # Written so that NaN is out of range.
+    if span and not span.low <= value <= span.high:
+        raise ConfigError(f"{where}: expected {span.low} to {span.high}, found {value!r}")
     return value
+
+
+def _check_control(control: Control, where: str) -> None:
+    try:
+        host = ipaddress.ip_address(control.host)
+    except ValueError as error:
+        raise ConfigError(
+            f"{where}: control.host: '{control.host}' is not an address such as 127.0.0.1"
+        ) from error
+    for row in control.allow:
+        try:
+            ipaddress.ip_network(row, strict=False)
+        except ValueError as error:
+            raise ConfigError(
+                f"{where}: control.allow: '{row}' is not an address or network such as 10.0.0.0/24"
+            ) from error
+    if not host.is_loopback and not control.allow:
+        raise ConfigError(
+            f"{where}: control.host: {control.host} is open to other machines; "
+            "name those that may send in control.allow"
+        )
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _listed(v) for k, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value

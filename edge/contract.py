@@ -134,6 +134,12 @@ class BlendshapeFrame:
     level_db: float = -120.0
     """Loudness of the newest audio heard, dBFS (RMS)."""
 
+    emotion: str | None = None
+    """Name of the emotion that the face shows; ``None`` where none is set or inferred."""
+
+    emotion_strength: float = 0.0
+    """How much of it, 0..1."""
+
 
 class Engine(Protocol):
     """A compiled network that is stepped once a face.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge.contract import FPS, INDEX, Floats
+from edge.emotion import Mood
 from edge.idle import Idle
 
 SPEECH_DB = 6.0
@@ -18,6 +19,8 @@ HOLD = round(0.15 * FPS)
 """Faces that the mouth stays free after the last loud one; stops in words are shorter."""
 OPEN, CLOSE = 1 / 2, 1 / 5
 """Share of the way a face: free within 2 faces, closed to 5 % in 0.23 s."""
+SETTLE = 1 / 6
+"""Share of the way a face into and out of the neutral pose; 95 % in 0.28 s."""
 
 
 class Gate:
@@ -56,6 +59,13 @@ class Face:
         self._idle = Idle(seed)
         self._free = 0.0
         self._raw = self._rest
+        self.mood = Mood()
+        self.muted = False
+        """Audio does not move the face; idle motion and the emotion go on."""
+        self.neutral = False
+        """The rest pose, and nothing moves."""
+        self._still = 0.0
+        self._gains: Floats | None = None
         self.reset(lookahead)
 
     def reset(self, lookahead: int) -> None:
@@ -64,6 +74,19 @@ class Face:
         # The network's face is ``lookahead`` faces old, and so is the verdict on it, but for one
         # face: lips part before the sound.
         self._verdicts = deque([False] * lookahead, maxlen=max(1, lookahead))
+
+    def listen_ahead(self, lookahead: int) -> None:
+        """Go on at another look-ahead; what was heard so far stays heard."""
+        heard = list(self._verdicts) or [False]  # nothing yet, at look-ahead 0
+        depth = max(1, lookahead)
+        self._verdicts = deque([heard[0]] * (depth - len(heard)) + heard, maxlen=depth)
+
+    def set_gains(self, gains: Mapping[str, float]) -> None:
+        """Multiply shapes by these from now on; absent ones by 1."""
+        factors = np.ones(52, np.float32)
+        for name, gain in gains.items():
+            factors[INDEX[name]] = gain
+        self._gains = factors if gains else None
 
     def shape(self, raw: Floats, level_db: float) -> tuple[Floats, Floats]:
         """Next face from the network: raw (52,), loudness of the newest audio -> weights, head."""
@@ -76,8 +99,23 @@ class Face:
         return self._show(self._raw, False)
 
     def _show(self, raw: Floats, free: bool) -> tuple[Floats, Floats]:
+        free = free and not self.muted
         self._free += (1.0 - self._free) * OPEN if free else -self._free * CLOSE
         idle, head = self._idle.next()
         weights = self._rest + (raw - self._rest) * np.float32(self._free)
         weights += idle
+        if self.mood.name is not None:
+            weights += self.mood.next()
+        if self.neutral or self._still:
+            head = self._settle(weights, head)
+        if self._gains is not None:
+            weights *= self._gains
         return np.clip(weights, 0.0, 1.0, out=weights), head
+
+    def _settle(self, weights: Floats, head: Floats) -> Floats:
+        """Draw ``weights`` in place, and the head that is returned, towards the neutral pose."""
+        self._still += (self.neutral - self._still) * SETTLE
+        if not self.neutral and self._still < 1e-3:
+            self._still = 0.0
+        weights += (self._rest - weights) * np.float32(self._still)
+        return head * np.float32(1.0 - self._still)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -28,19 +29,25 @@ class JournalFormatter(logging.Formatter):
         return mark + super().format(record).replace("\n", f"\n{mark}")
 
 
-def set_up_logs(
-    stream: TextIO | None = None, environ: Mapping[str, str] = os.environ
-) -> logging.Handler:
-    """Send what ``edge`` logs at INFO and above to ``stream`` (standard error), and only there."""
-    handler = logging.StreamHandler(stream)
-    if in_journal(handler.stream, environ):
+class StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what ``sys.stderr`` is at that moment: tests replace and close it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def set_up_logs(environ: Mapping[str, str] = os.environ) -> None:
+    """Send what ``edge`` logs at INFO and above to standard error, as suits the reader there."""
+    handler = StandardError()
+    if in_journal(sys.stderr, environ):
         handler.setFormatter(JournalFormatter("%(message)s"))
     else:
         handler.setFormatter(logging.Formatter("edge-run: %(message)s"))
     ours = logging.getLogger("edge")
     ours.handlers = [handler]
     ours.setLevel(logging.INFO)
-    return handler
 
 
 def in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:

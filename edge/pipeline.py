@@ -12,12 +12,14 @@ from edge.contract import (
     AudioBlock,
     BlendshapeFrame,
     Engine,
+    Floats,
     UsageError,
     face_end,
     faces_within,
 )
 from edge.face import Face
 from edge.features import Features
+from edge.join import Join
 
 FILLABLE = SAMPLE_RATE // 10
 """A gap of up to 100 ms is heard as silence; after a longer one everything starts anew."""
@@ -38,12 +40,26 @@ class Pipeline:
         if self.lookahead not in bundle.lookaheads:
             raise UsageError(f"look-ahead {self.lookahead} faces is not in {bundle.lookaheads}")
         self._choice = np.zeros((1, len(bundle.lookaheads)), np.float32)
-        self._choice[0, bundle.lookaheads.index(self.lookahead)] = 1
+        self._offered = bundle.lookaheads
+        self._join = Join()
+        self._choose()
         self._generator, self._decoder = engines
         self._features = Features()
-        self._face = Face(bundle.rest, self.lookahead, seed)
+        self.face = Face(bundle.rest, self.lookahead, seed)
         self._first = 0
         self._start(at=0)
+
+    def _choose(self) -> None:
+        self._choice[...] = 0
+        self._choice[0, self._offered.index(self.lookahead)] = 1
+
+    def set_lookahead(self, lookahead: int) -> None:
+        """Go on at another look-ahead (in faces, one of the bundle's) without a jump."""
+        if lookahead != self.lookahead:
+            self.lookahead = lookahead
+            self._choose()
+            self.face.listen_ahead(lookahead)
+            self._join.begin()
 
     @property
     def delay(self) -> float:
@@ -59,7 +75,8 @@ class Pipeline:
         self._features.reset(at)
         self._generator.reset()
         self._decoder.reset()
-        self._face.reset(self.lookahead)
+        self.face.reset(self.lookahead)
+        self._join.reset()
         self._first = faces_within(at)
 
     def push(self, block: AudioBlock) -> list[BlendshapeFrame]:
@@ -77,12 +94,10 @@ class Pipeline:
         for face, mels, level in self._features.push(samples):
             latent = self._generator.step(mels=mels, lookahead=self._choice)["latent"]
             raw = self._decoder.step(latent=latent)["weights"][0, 0]
-            weights, head = self._face.shape(raw, level)
-            shown = face - self.lookahead
+            raw, shown = self._join.pass_on(raw, face - self.lookahead)
+            weights, head = self.face.shape(raw, level)
             if shown >= self._first:
-                frames.append(
-                    BlendshapeFrame(weights, face_end(shown), block.captured_at, head, level)
-                )
+                frames.append(self._frame(weights, face_end(shown), block.captured_at, head, level))
         return frames
 
     def flush(self, captured_at: float) -> list[BlendshapeFrame]:
@@ -94,5 +109,11 @@ class Pipeline:
 
     def rest(self, captured_at: float) -> BlendshapeFrame:
         """A face without new audio: the mouth falls shut, blinks go on."""
-        weights, head = self._face.rest()
-        return BlendshapeFrame(weights, self._features.next, captured_at, head)
+        weights, head = self.face.rest()
+        return self._frame(weights, self._features.next, captured_at, head)
+
+    def _frame(
+        self, weights: Floats, end: int, captured_at: float, head: Floats, level: float = -120.0
+    ) -> BlendshapeFrame:
+        mood = self.face.mood
+        return BlendshapeFrame(weights, end, captured_at, head, level, mood.name, mood.strength)

@@ -51,8 +51,12 @@ def run(
     stop: threading.Event,
     score: Score,
     clock: Callable[[], float] = time.monotonic,
+    between: Callable[[], None] | None = None,
 ) -> None:
-    """Send faces until the source ends or ``stop`` is set; then one neutral face."""
+    """Send faces until the source ends or ``stop`` is set; then one neutral face.
+
+    ``between`` is called before each block of audio: the place to change what makes the faces.
+    """
 
     def send(frame: BlendshapeFrame) -> None:
         for sink in sinks:
@@ -61,6 +65,8 @@ def run(
     rest_at = clock() + REST_AFTER
     try:
         while not stop.is_set():
+            if between is not None:
+                between()
             block = source.read(max(0.0, rest_at - clock()))
             if block is not None:
                 for frame in pipeline.push(block):

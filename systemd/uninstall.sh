@@ -1,5 +1,5 @@
 #!/bin/sh
-# Remove what install.sh made, with configuration, drop-ins and caches. Asks nothing.
+# Remove what install.sh made, with configuration, drop-ins, caches and recordings. Asks nothing.
 #   uninstall.sh [--user]
 # A virtual environment given with install.sh --venv stays: install.sh did not make it.
 set -eu
@@ -18,7 +18,8 @@ if [ "$user" ]; then
 else
 	rm -rf "$root/etc/systemd/system/edgetalk.service" "$root/etc/systemd/system/edgetalk.service.d" \
 		"$root/etc/edgetalk" "$root/etc/default/edgetalk" "$root/opt/edgetalk" \
-		"$root/var/cache/edgetalk" "$root/var/cache/private/edgetalk"
+		"$root/var/cache/edgetalk" "$root/var/cache/private/edgetalk" \
+		"$root/var/lib/edgetalk" "$root/var/lib/private/edgetalk"
 fi
 if [ -z "$root" ]; then
 	systemctl $user daemon-reload

@@ -1,7 +1,6 @@
 """The doctor and the probe: each trouble gets its verdict, its way out and its exit status."""
 
 import json
-import os
 import socket
 import sys
 import types
@@ -9,16 +8,15 @@ import types
 import numpy as np
 import pytest
 
+from edge import cli
 from edge import doctor as doctor_module
-from edge import machine
 from edge.bundle import DEFAULT, read_bundle
 from edge.config import Config
-from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError, MissingError
+from edge.contract import SAMPLE_RATE, AudioBlock, ConfigError, MissingError
 from edge.doctor import doctor, judge, look_at_microphones, look_at_networks, look_at_output
 from edge.engine import open_engines
 from edge.finding import Finding
 from edge.pipeline import Pipeline
-from edge.probe import POSES, faces, send_probe
 
 SECOND = np.arange(SAMPLE_RATE, dtype=np.float32) / SAMPLE_RATE
 
@@ -197,76 +195,6 @@ def test_a_scheme_that_does_not_exist_is_status_78():
     assert look_at_output("vcm://127.0.0.1").status == ConfigError.status
 
 
-def jetson(tmp_path, governor="schedutil"):
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/nv_tegra_release").write_text(
-        "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n"
-    )
-    cpu = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq"
-    cpu.mkdir(parents=True)
-    (cpu / "scaling_governor").write_text(governor + "\n")
-    return tmp_path
-
-
-def verdicts(findings):
-    return {f.what: (f.verdict, f.text) for f in findings}
-
-
-def test_a_jetson_is_known_with_its_power_mode_and_governor(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "find_spec", lambda name: None)
-    answers = {"nvpmodel": "NV Power Mode: 15W\n0\n"}
-    found = verdicts(
-        machine.look_at_machine(jetson(tmp_path), lambda words: answers.get(words[0], ""))
-    )
-    assert found["jetson"] == ("ok", "Jetson Linux 36.4.3, JetPack 6")
-    assert found["tensorrt"][0] == "warn"
-    assert "--system-site-packages" in found["tensorrt"][1]
-    assert found["power"][0] == "warn"
-    assert "NV Power Mode: 15W 0" in found["power"][1]
-    assert found["clocks"][0] == "warn"
-    assert "sudo jetson_clocks" in found["clocks"][1]
-
-
-def test_a_jetson_at_full_power_has_nothing_to_complain_about(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "find_spec", lambda name: object())
-    answers = {"nvpmodel": "NV Power Mode: MAXN\n0\n", "dpkg-query": "6.2+b77"}
-    found = verdicts(
-        machine.look_at_machine(
-            jetson(tmp_path, "performance"), lambda words: answers.get(words[0], "")
-        )
-    )
-    assert found["jetson"] == ("ok", "Jetson Linux 36.4.3, JetPack 6.2+b77")
-    assert [found[what][0] for what in ("tensorrt", "power", "clocks")] == ["ok"] * 3
-
-
-def test_other_machines_need_no_tensorrt_and_no_power_mode(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "find_spec", lambda name: None)
-    found = verdicts(machine.look_at_machine(tmp_path, lambda words: ""))
-    assert [found[what][0] for what in ("jetson", "tensorrt", "clocks")] == ["ok"] * 3
-    assert "power" not in found
-
-
-def test_refused_real_time_is_a_warning_with_the_line_to_add(tmp_path, monkeypatch):
-    def refuse(*args):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    found = verdicts(machine.look_at_machine(tmp_path, lambda words: ""))
-    assert found["realtime"][0] == "warn"
-    assert "USER - rtprio 50" in found["realtime"][1]
-
-
-def test_trying_real_time_leaves_this_thread_as_it_was(tmp_path):
-    list(machine.look_at_machine(tmp_path, lambda words: ""))
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
-
-
-def test_a_program_that_fails_or_is_not_there_says_nothing():
-    assert machine.run_command(["/no/such/program"]) == ""
-    assert machine.run_command(["sh", "-c", "echo x; exit 1"]) == ""
-    assert machine.run_command(["sh", "-c", "echo x"]) == "x\n"
-
-
 @pytest.fixture
 def found(monkeypatch):
     findings = [
@@ -294,49 +222,16 @@ def test_scripts_get_the_same_as_json(found, capsys):
     }  # fmt: skip
 
 
-class Sink:
-    def __init__(self):
-        self.weights = []
-
-    def send(self, frame):
-        self.weights.append(frame.weights.copy())
-
-
-def test_the_probe_shows_five_vowels_and_two_blinks_60_times_a_second_and_ends_at_rest():
-    now, said, sink = [10.0], [], Sink()
-
-    def sleep(seconds):
-        now[0] += seconds + 0.0004  # a sleep is always a little too long
-
-    send_probe([sink], said.append, lambda: now[0], sleep)
-    assert said == ["A", "I", "U", "E", "O", "blink", "blink", "rest"]
-    assert (len(sink.weights) - 1) / 60 == pytest.approx(now[0] - 10, abs=0.001)
-    assert 5.5 < now[0] - 10 < 6.5
-    assert not sink.weights[-1].any()
+def test_the_command_line_asks_the_doctor_and_gives_back_his_status(capsys):
+    status = cli.main(["--doctor", "--json", "--mic", "file:x", "--to", "vcm://127.0.0.1"])
+    assert status == 78
+    found = json.loads(capsys.readouterr().out)
+    assert found["status"] == 78
+    assert {f["what"] for f in found["findings"]} >= {"bundle", "engine", "realtime", "output"}
 
 
-def test_the_probe_opens_the_mouth_for_a_and_shuts_both_eyes_for_a_blink():
-    seen = {name: weights.max() for name, weights in faces() if weights.any()}
-    assert set(seen) == {"A", "I", "U", "E", "O", "blink"}
-    widest = np.max([weights for name, weights in faces() if name == "A"], axis=0)
-    assert widest[INDEX["jawOpen"]] == pytest.approx(0.7, abs=0.01)
-    shut = np.max([weights for name, weights in faces() if name == "blink"], axis=0)
-    assert [ARKIT_52[i] for i in np.flatnonzero(shut)] == ["eyeBlinkLeft", "eyeBlinkRight"]
-
-
-def test_the_mouth_is_shut_between_two_poses():
-    weights = [weights for _, weights in faces()]
-    each = (len(weights) - 1) // len(POSES)
-    assert all(weights[i * each].max() < 1e-3 for i in range(len(POSES)))
-
-
-def test_an_interrupted_probe_leaves_a_neutral_face():
-    sink = Sink()
-
-    def sleep(seconds):
-        if len(sink.weights) == 20:
-            raise KeyboardInterrupt
-
-    send_probe([sink], lambda text: None, lambda: 0.0, sleep)
-    assert sink.weights[-2].any()
-    assert not sink.weights[-1].any()
+def test_the_command_line_sends_the_probe_to_every_output(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "send_probe", seen.extend)
+    assert cli.main(["--probe", "--to", "vmc://127.0.0.1:39539", "--to", "vmc://127.0.0.1"]) == 0
+    assert len(seen) == 2

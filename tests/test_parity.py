@@ -7,9 +7,9 @@ torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from edge.features import N_MELS  # noqa: E402
-from models.student import Student, StudentConfig  # noqa: E402
-from quantize.export import to_onnx  # noqa: E402
+from edge.features import N_MELS
+from models.student import Student, StudentConfig
+from quantize.export import to_onnx
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
 FRAMES = 90

@@ -1,15 +1,19 @@
 """What systemd is told, on the very socket it would listen on."""
 
-import logging
 import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.contract import BlendshapeFrame
-from edge.logs import EveryMinute, JournalFormatter, in_journal, set_up_logs
 from edge.service import PATIENCE, STATUS_EVERY, open_service
+
+REPO = Path(__file__).parent.parent
+DEMO = REPO / "edge" / "assets" / "demo.flac"
 
 
 class Clock:
@@ -193,54 +197,24 @@ def test_ready_is_told_again_if_the_manager_was_too_busy_to_hear_it(tmp_path):
     manager.socket.close()
 
 
-def test_one_line_a_minute_is_logged_and_trouble_is_a_warning(caplog):
-    caplog.set_level(logging.INFO)
-    clock, score, source = Clock(), Score(), Source()
-    minute = EveryMinute(score, source, clock)
-    for dropped in (0, 5):
-        source.dropped += dropped
-        for _ in range(3601):
-            score.faces += 1
-            clock.now += 1 / 60
-            minute.send(FACE)
-    minute.close()
-    levels = [record.levelname for record in caplog.records]
-    assert levels == ["INFO", "WARNING"]
-    assert caplog.messages[1].endswith(
-        "60.0 faces/s, latency p50 7.1 ms, p99 9.9 ms, 0 at rest, 5 dropped"
-    )
-
-
-def record(level, text):
-    return logging.LogRecord("edge", level, "", 0, text, (), None)
-
-
-@pytest.mark.parametrize(
-    ("level", "priority"), [(logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6)]
-)
-def test_the_journal_gets_a_priority_before_every_line(level, priority):
-    text = JournalFormatter("%(message)s").format(record(level, "one\ntwo"))
-    assert text == f"<{priority}>one\n<{priority}>two"
-
-
-def test_the_journal_is_known_by_its_very_file(tmp_path):
-    with (tmp_path / "log").open("w") as stream:
-        stat = os.fstat(stream.fileno())
-        here = {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
-        assert in_journal(stream, here)
-        assert not in_journal(stream, {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino + 1}"})
-        assert not in_journal(stream, {})
-
-
-def test_logs_outside_the_journal_name_the_program(tmp_path):
-    ours = logging.getLogger("edge")
-    before, level = ours.handlers, ours.level
+def test_edge_run_tells_the_manager_when_it_begins_and_when_it_ends(tmp_path):
+    """The whole program; where no systemd can be booted, this is what is left of that test."""
+    manager = Manager(str(tmp_path / "n"))
+    manager.socket.settimeout(20)
+    words = ["--mic", f"file:{DEMO}", "--to", "vmc://127.0.0.1:39539"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge.cli", *words],
+        env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "1000000"},
+        cwd=REPO, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
-        with (tmp_path / "log").open("w") as stream:
-            set_up_logs(stream, {})
-            set_up_logs(stream, {})
-            logging.getLogger("edge.outputs").warning("cannot send")
+        heard = {manager.socket.recv(4096).decode() for _ in range(2)}
+        process.terminate()
+        _, said = process.communicate(timeout=20)
     finally:
-        ours.handlers = before
-        ours.setLevel(level)
-    assert (tmp_path / "log").read_text() == "edge-run: cannot send\n"
+        process.kill()
+    assert heard == {"READY=1", "WATCHDOG=1"}
+    assert process.returncode == 0, said
+    manager.socket.setblocking(False)
+    assert manager.heard()[-1] == "STOPPING=1"
+    manager.socket.close()

@@ -164,6 +164,10 @@ def test_log_lines_carry_no_time_or_name_of_their_own(facts):
     assert any(text.startswith("bundle ") for text in messages(facts, priority="6"))
 
 
+def test_a_recording_that_was_asked_for_has_a_place(facts):
+    assert facts["recorded"].startswith("time_s,eyeBlinkLeft")
+
+
 def test_uninstalling_leaves_nothing_behind(facts):
     assert facts["uninstall"]["rc"] == 0
     assert facts["left over"] == []

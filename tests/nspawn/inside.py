@@ -134,7 +134,7 @@ def main():
 
     run("/opt/edgetalk/bin/python", "-c", STRETCH)
     saw("long", LONG.stat().st_size)
-    FLAGS.write_text(f"EDGETALK_ARGS=--mic file:{LONG}\n")
+    FLAGS.write_text(f"EDGETALK_ARGS=--mic file:{LONG} --record faces.csv\n")
     DROP_IN.parent.mkdir()
     DROP_IN.write_text("[Service]\nWatchdogSec=2\n")
     run("systemctl", "daemon-reload")
@@ -156,6 +156,8 @@ def main():
     began = time.monotonic()
     run("systemctl", "stop", "edgetalk")
     time.sleep(0.2)
+    recorded = Path("/var/lib/edgetalk/faces.csv")
+    saw("recorded", recorded.read_text()[:20] if recorded.exists() else "")
     saw("stop", show() | {"seconds": time.monotonic() - began, "newest": receiver.newest})
 
     CONFIG.write_text("too: [vmc://127.0.0.1:39539]\n")

@@ -1,0 +1,32 @@
+"""What a running ``edge-run`` says about itself to whoever asks over OSC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.capture import Source
+from edge.contract import FPS
+from edge.live import Live
+from edge.runtime import Score
+
+
+def describe(live: Live, score: Score, source: Source) -> dict[str, Any]:
+    """Plain data, from another thread than the one that makes faces: a figure may be a face old."""
+    p50, p99 = score.latency_ms()
+    face = live.pipeline.face
+    return {
+        "bundle": live.bundle.name,
+        "hash": live.bundle.hash,
+        "faces": score.faces,
+        "rested": score.rested,
+        "latency_ms": {"p50": round(p50, 1), "p99": round(p99, 1)},
+        "dropped": source.dropped,
+        "lookahead_ms": round(live.pipeline.lookahead * 1000 / FPS),
+        "muted": face.muted,
+        "neutral": face.neutral,
+        "emotion": face.mood.name,
+        "emotion_strength": round(face.mood.strength, 3),
+        "gains": live.gains,
+        "outputs": live.outputs.listed(),
+        "pending": live.pending,
+    }

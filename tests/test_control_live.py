@@ -1,0 +1,157 @@
+"""Reloading while faces flow, and outputs that come and go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.config import Config, Emotion, read_config
+from edge.contract import INDEX, BlendshapeFrame, ConfigError, MissingError
+from edge.live import Outputs
+from tests.test_control_orders import Desk, FakeSink
+
+FACE = BlendshapeFrame(np.full(52, 0.5, np.float32), 0, 0.0)
+
+
+def reloaded(new: Config | Callable[[], Config]) -> Desk:
+    """A desk after a reload that found ``new``."""
+    desk = Desk(load=new if callable(new) else lambda: new)
+    desk.outputs.send(FACE)
+    desk.live.read_again()
+    desk.live.inbox.drain()
+    return desk
+
+
+def test_a_reload_changes_what_can_change_now() -> None:
+    new = Config(
+        to=("b", "c"), lookahead=0, gains={"jawOpen": 0.5}, emotion=Emotion("sad", 0.5, 0.0)
+    )
+    desk = reloaded(new)
+    assert [row["to"] for row in desk.outputs.listed()] == ["b", "c"]
+    assert desk.pipeline.lookahead == 0
+    assert desk.live.gains == {"jawOpen": 0.5}
+    weights, _ = desk.pipeline.face.shape(np.zeros(52, np.float32), -120.0)
+    assert weights[INDEX["mouthFrownLeft"]] > 0.1
+    assert desk.pipeline.face.mood.name == "sadness"
+
+
+def test_what_waits_for_a_start_is_named_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    reloaded(Config(to=("a", "b"), mic="other", bundle="elsewhere", gains={"jawOpen": 2.0}))
+    assert caplog.messages == [
+        "reload: changed gains",
+        "reload: takes effect when edge-run starts again: mic, bundle",
+    ]
+
+
+def test_a_bad_file_is_refused_with_its_reason_and_the_old_one_runs_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "edge.yaml"
+    path.write_text("gainz: {jawOpen: 0.5}\n")
+    desk = reloaded(lambda: read_config(path))
+    assert caplog.messages == [
+        "reload refused, the old configuration runs on: "
+        f"{path}: unknown key 'gainz'; did you mean 'gains'?"
+    ]
+    assert desk.live.config == Config(to=("a", "b"))
+    path.write_text("to: [a, b]\ngains: {jawOpen: 0.5}\n")
+    desk.live.read_again()
+    desk.live.inbox.drain()
+    assert desk.live.gains == {"jawOpen": 0.5}
+
+
+def test_a_lookahead_that_the_bundle_lacks_refuses_the_whole_file(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = reloaded(Config(to=("c",), lookahead=50, gains={"jawOpen": 0.5}))
+    assert "lookahead 50: the bundle offers 0, 33, 67, 133" in caplog.text
+    assert desk.live.gains == {}
+    assert [row["to"] for row in desk.outputs.listed()] == ["a", "b"]
+
+
+def test_what_osc_has_set_stays_unless_its_key_changed() -> None:
+    desk = Desk(load=lambda: Config(to=("a", "b"), lookahead=0))
+    desk.say("/edge/gain", "jawOpen", 1.5)
+    desk.say("/edge/lookahead", 133)
+    desk.live.read_again()
+    desk.live.inbox.drain()
+    assert desk.live.gains == {"jawOpen": 1.5}
+    assert desk.pipeline.lookahead == 0
+    desk.say("/edge/lookahead", 133)
+    desk.live.read_again()  # the same file once more
+    desk.live.inbox.drain()
+    assert desk.pipeline.lookahead == 8
+
+
+def test_reloads_are_at_least_a_second_apart(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()  # started without --config
+    for at, reason in ((0.0, 0), (0.5, 1), (0.9, 2), (1.1, 2)):
+        desk.now = at
+        desk.say("/edge/reload")
+        assert desk.orders.refused["reload"] == reason
+    assert sum("without --config" in text for text in caplog.messages) == 2
+
+
+def test_an_output_that_is_switched_off_hears_a_neutral_face_and_no_more() -> None:
+    outputs = Outputs(("a", "b"), FakeSink)
+    first, second = outputs.prepare(("a", "b")).values()
+    assert isinstance(first, FakeSink)
+    assert isinstance(second, FakeSink)
+    outputs.enable(1, False)
+    outputs.send(FACE)
+    outputs.enable(1, False)
+    assert [f.weights.max() for f in first.seen] == [0.0]
+    assert [f.weights.max() for f in second.seen] == [0.5]
+    outputs.enable(1, True)
+    outputs.send(FACE)
+    assert len(first.seen) == 2
+    outputs.enable(7, True)  # a reload has taken it away
+    outputs.close()
+    assert not first.open
+    assert not second.open
+
+
+def test_a_reload_keeps_open_sinks_and_closes_those_left_out() -> None:
+    outputs = Outputs(("a", "b"), FakeSink)
+    old = outputs.prepare(("a", "b"))
+    outputs.enable(2, False)
+    new = outputs.prepare(("c", "b"))
+    outputs.adopt(new)
+    assert new["b"] is old["b"]
+    gone = old["a"]
+    assert isinstance(gone, FakeSink)
+    assert not gone.open
+    assert [f.weights.max() for f in gone.seen] == [0.0]
+    assert [row["on"] for row in outputs.listed()] == [True, False]
+
+
+def test_outputs_that_cannot_all_be_opened_leave_none_open() -> None:
+    opened: list[FakeSink] = []
+
+    def open_output(url: str) -> FakeSink:
+        if url == "bad":
+            raise MissingError("cannot find host")
+        opened.append(FakeSink(url))
+        return opened[-1]
+
+    outputs = Outputs(("a",), open_output)
+    with pytest.raises(MissingError):
+        outputs.prepare(("a", "c", "bad"))
+    assert [sink.open for sink in opened] == [True, False]
+    with pytest.raises(MissingError):
+        Outputs(("a", "bad"), open_output)
+    assert not opened[-1].open
+
+
+def test_a_file_that_goes_away_is_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    def gone() -> Config:
+        raise ConfigError("edge.yaml: No such file or directory; check --config")
+
+    desk = reloaded(gone)
+    assert "No such file" in caplog.text
+    assert desk.live.config == Config(to=("a", "b"))

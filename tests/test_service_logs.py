@@ -1,0 +1,78 @@
+"""Log lines as journald likes them, and the line a minute."""
+
+import io
+import logging
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from edge.contract import BlendshapeFrame
+from edge.logs import EveryMinute, JournalFormatter, in_journal, set_up_logs
+
+FACE = BlendshapeFrame(np.zeros(52, np.float32), 0, 0.0)
+
+
+class Score:
+    faces = rested = 0
+
+    def latency_ms(self):
+        return 7.14, 9.86
+
+
+class Source:
+    dropped = 0
+
+
+def test_one_line_a_minute_is_logged_and_trouble_is_a_warning(caplog):
+    caplog.set_level(logging.INFO)
+    now, score, source = [0.0], Score(), Source()
+    minute = EveryMinute(score, source, lambda: now[0])
+    for dropped in (0, 5):
+        source.dropped += dropped
+        for _ in range(3601):
+            score.faces += 1
+            now[0] += 1 / 60
+            minute.send(FACE)
+    minute.close()
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["INFO", "WARNING"]
+    assert caplog.messages[1].endswith(
+        "60.0 faces/s, latency p50 7.1 ms, p99 9.9 ms, 0 at rest, 5 dropped"
+    )
+
+
+def record(level, text):
+    return logging.LogRecord("edge", level, "", 0, text, (), None)
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"), [(logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6)]
+)
+def test_the_journal_gets_a_priority_before_every_line(level, priority):
+    text = JournalFormatter("%(message)s").format(record(level, "one\ntwo"))
+    assert text == f"<{priority}>one\n<{priority}>two"
+
+
+def test_the_journal_is_known_by_its_very_file(tmp_path):
+    with (tmp_path / "log").open("w") as stream:
+        stat = os.fstat(stream.fileno())
+        here = {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
+        assert in_journal(stream, here)
+        assert not in_journal(stream, {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino + 1}"})
+        assert not in_journal(stream, {})
+
+
+def test_logs_outside_the_journal_name_the_program_and_come_once(monkeypatch):
+    ours = logging.getLogger("edge")
+    before, level = ours.handlers, ours.level
+    try:
+        set_up_logs({})
+        set_up_logs({})
+        monkeypatch.setattr(sys, "stderr", now := io.StringIO())
+        logging.getLogger("edge.outputs").warning("cannot send")
+    finally:
+        ours.handlers = before
+        ours.setLevel(level)
+    assert now.getvalue() == "edge-run: cannot send\n"

@@ -1,0 +1,257 @@
+"""From three made-up recordings to a bundle that runs; losses worked by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("scipy")
+
+import soundfile
+
+from edge.audio import read_audio
+from edge.bundle import read_bundle
+from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError
+from edge.engine import open_engines
+from edge.pipeline import Pipeline
+from models.student import StudentConfig
+from quantize.export import export, load_student
+from quantize.losses import (
+    CLOSE,
+    JAW,
+    PP,
+    closure_loss,
+    correlation,
+    shape_loss,
+    velocity_loss,
+    viseme_loss,
+)
+from quantize.phones import UNKNOWN, VISEMES
+from quantize.streams import Stream, viseme_poses, with_phone_faces
+from quantize.train import RunConfig, delayed, rate_at, read_run, train, windows
+
+pytestmark = [
+    pytest.mark.toolchain,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+def faces(*values: float) -> torch.Tensor:
+    """(1, T, 1)"""
+    return torch.tensor(values)[None, :, None]
+
+
+ONE = torch.ones(1)
+
+
+def test_the_shape_loss_is_in_deviations_and_linear_far_out() -> None:
+    spread = torch.tensor([0.5])
+    zero, weights = faces(0.0, 0.0), faces(1.0, 1.0)
+    # Errors of 1 and 0 deviations: the mean square is 0.5.
+    assert shape_loss(faces(0.5, 0.0), zero, weights, spread) == pytest.approx(0.5)
+    # 10 deviations: 2 * (2 * 10 - 2^2 / 2) = 36, not 100.
+    assert shape_loss(faces(5.0), faces(0.0), faces(1.0), spread) == pytest.approx(36.0)
+    # A face without a target does not count.
+    assert shape_loss(faces(0.5, 9.0), zero, faces(1.0, 0.0), spread) == pytest.approx(1.0)
+    assert shape_loss(faces(9.0), faces(0.0), faces(0.0), spread) == 0.0
+
+
+def test_the_velocity_loss_sees_change_alone() -> None:
+    weights = faces(1.0, 1.0, 1.0)
+    target = faces(0.0, 1.0, 2.0)
+    assert velocity_loss(target + 7, target, weights, ONE) == 0.0
+    # Changes of 1 and 1 against 0 and 2: errors 1 and -1.
+    assert velocity_loss(faces(0.0, 0.0, 2.0), target, weights, ONE) == pytest.approx(1.0)
+
+
+def test_the_closure_loss_asks_for_shut_lips_in_the_middle_of_p_b_and_m() -> None:
+    predicted = torch.zeros(1, 5, 52)
+    predicted[..., JAW] = 0.3
+    spread = torch.ones(52)
+    visemes = torch.tensor([[0, PP, PP, PP, 0]])
+    assert closure_loss(predicted, visemes, spread) == pytest.approx(0.09)
+    predicted[0, 2, CLOSE] = 0.3  # only the middle one counts, and its lips touch now
+    assert closure_loss(predicted, visemes, spread) == 0.0
+    assert closure_loss(predicted * 0 + 1, torch.zeros(1, 5, dtype=torch.long), spread) == 0.0
+
+
+def test_the_viseme_loss_ignores_faces_without_a_label() -> None:
+    logits = torch.zeros(1, 2, 4)
+    assert viseme_loss(logits, torch.tensor([[1, UNKNOWN]])) == pytest.approx(math.log(4))
+    assert viseme_loss(logits, torch.tensor([[UNKNOWN, UNKNOWN]])) == 0.0
+
+
+def test_correlation_by_hand() -> None:
+    a = torch.tensor([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+    b = torch.tensor([[0.0, 0.0], [2.0, 1.0], [1.0, 2.0]])
+    assert correlation(a, b).tolist() == pytest.approx([0.5, 0.0])
+
+
+def stream(length: int) -> Stream:
+    count = np.arange(length, dtype=np.float32)
+    return Stream(
+        np.repeat(count[:, None], 40, axis=1),
+        np.repeat(count[:, None], 52, axis=1),
+        np.ones((length, 52), bool),
+        count.astype(np.int64),
+        np.ones(length, np.float32),
+    )
+
+
+def test_what_is_shown_lies_the_look_ahead_behind_what_is_heard() -> None:
+    config = RunConfig(data=("x",), batch=2, window=10)
+    shown = 0
+    for window in windows(stream(100), config):
+        heard, target, trust, visemes = delayed(window, torch.tensor([0, 8]), config)
+        assert torch.equal(heard[0, :, 0], target[0, :, 0])
+        assert torch.equal(heard[1, :, 0] - 8, target[1, :, 0])
+        assert torch.equal(visemes[1].float(), target[1, :, 0])
+        assert trust.min() == 1
+        shown += 1
+    assert shown == 4  # 50 faces a stream, the first 8 of which nothing precedes
+
+
+def test_the_learning_rate_warms_up_and_comes_down() -> None:
+    assert rate_at(0, 1000, 1.0) == pytest.approx(1 / 200)
+    assert rate_at(199, 1000, 1.0) == 1.0
+    assert rate_at(1000, 1000, 1.0) == pytest.approx(0.01)
+    assert type(rate_at(500, 1000, 1.0)) is float  # a numpy number would spoil the checkpoint
+
+
+def test_voices_without_a_face_get_the_mean_face_of_what_they_say() -> None:
+    made = stream(40)
+    live = made.live.copy()
+    live[20:] = False
+    visemes = np.where(np.arange(40) % 20 < 10, 1, 2)
+    visemes[39] = UNKNOWN
+    made = replace(made, live=live, visemes=visemes)
+    poses, known = viseme_poses(made)
+    assert poses[1, 0] == pytest.approx(4.5)  # mean of 0..9
+    assert poses[2, 0] == pytest.approx(14.5)
+    assert known.all()
+    filled = with_phone_faces(made, poses, known)
+    np.testing.assert_array_equal(filled.targets[:20], made.targets[:20])
+    assert filled.trust[:20].min() == 1
+    assert 0 < filled.trust[25] < 1
+    assert filled.targets[21, 0] == pytest.approx(4.5, abs=0.2)
+    assert filled.targets[36, 0] == pytest.approx(14.5, abs=0.2)
+    assert 4.5 < filled.targets[30, 0] < 14.5  # one glides into the other
+    assert not filled.live[39].any()
+
+
+class NoPhones:
+    """Finding phones needs pocketsphinx, and tones have none."""
+
+    def find(self, samples: object, text: object) -> tuple[()]:
+        return ()
+
+
+TINY = StudentConfig(lookaheads=(0, 2), width=12, hidden=16, latent=8, decoder=8)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Three clips whose jaw is the loudness of a tone."""
+    folder = tmp_path / "tones"
+    folder.mkdir()
+    for k in range(3):
+        time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+        open_ = 0.5 - 0.5 * np.cos(2 * np.pi * (1 + k) * time)
+        soundfile.write(
+            folder / f"t{k}.wav", 0.3 * open_ * np.sin(1500 * time), SAMPLE_RATE, "PCM_16"
+        )
+        jaw = open_[:: SAMPLE_RATE // 50]
+        rows = [f"{i / 50},{v:.4f}" for i, v in enumerate(jaw)]
+        (folder / f"t{k}.csv").write_text("\n".join(["time_s,jawOpen", *rows]) + "\n")
+    return folder
+
+
+def config(folder: Path, epochs: int) -> RunConfig:
+    return RunConfig(
+        data=(str(folder),),
+        epochs=epochs,
+        renditions=1,
+        repeat={"tones": 8},
+        batch=4,
+        window=40,
+        student=TINY,
+    )
+
+
+def test_a_run_ends_in_a_bundle_that_runs_and_resuming_changes_nothing(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    whole = train(config(recordings, 2), tmp_path / "whole")
+
+    cut_off = config(recordings, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("quantize.train._Run.save", stop_after(1))
+        with pytest.raises(KeyboardInterrupt):
+            train(cut_off, tmp_path / "cut")
+    resumed = train(cut_off, tmp_path / "cut")
+    for (name, a), b in zip(
+        load_student(whole)[0].state_dict().items(),
+        load_student(resumed)[0].state_dict().values(),
+        strict=True,
+    ):
+        assert torch.equal(a, b), name
+
+    log = (tmp_path / "whole" / "log.csv").read_text().splitlines()
+    assert len(log) == 3
+    assert (tmp_path / "whole" / "curves.png").stat().st_size > 1000
+
+    bundle = export(whole, tmp_path / "bundle", "tiny", lookahead=2)
+    again = read_bundle(tmp_path / "bundle")
+    assert again.hash == bundle.hash
+    assert again.data == ("tones",)
+    pipeline = Pipeline(again, open_engines(again))
+    sound = read_audio(recordings / "t0.wav")
+    frames = pipeline.push(AudioBlock(sound, 0, 0.0)) + pipeline.flush(0.0)
+    assert len(frames) == 120
+    weights = np.stack([f.weights for f in frames])
+    assert weights[:, INDEX["jawOpen"]].std() > 0
+    assert not weights[:, ARKIT_52.index("tongueOut")].any()
+
+
+def stop_after(epochs: int):
+    from quantize.train import _Run
+
+    save = _Run.save
+
+    def stopping(run: _Run) -> None:
+        save(run)
+        if run.epoch >= epochs:
+            raise KeyboardInterrupt
+
+    return stopping
+
+
+def test_other_settings_in_a_used_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("epochs: 3\n")
+    with pytest.raises(ConfigError, match="other settings"):
+        train(config(tmp_path, 2), tmp_path)
+
+
+def test_a_run_file_is_read_back_and_flags_win(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("data: [a, b]\nepochs: 3\nstudent: {width: 8, lookaheads: [0, 4]}\n")
+    read = read_run(path, epochs=7, seed=None)
+    assert (read.data, read.epochs, read.seed) == (("a", "b"), 7, 0)
+    assert read.student == StudentConfig(width=8, lookaheads=(0, 4))
+    path.write_text("epoks: 3\ndata: [a]\n")
+    with pytest.raises(ConfigError, match="epoks"):
+        read_run(path)
+    with pytest.raises(ConfigError, match="give --data"):
+        read_run(None)
+
+
+def test_every_viseme_has_a_name_of_its_own() -> None:
+    assert len(set(VISEMES)) == 15
