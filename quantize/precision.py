@@ -69,32 +69,33 @@ def quantize(
 
     peaks, methods = best_peaks(models, heard, judge, reference)
     costs = scan(models, peaks, judge, reference)
-    keep, snr = choose(models, peaks, judge, reference, costs)
-    ints = int8_of(models, peaks, keep)
-    trained = _trained(checkpoint, data, peaks, keep, rounds, data / "qat.pt") if rounds else models
-    learned = int8_of(trained, peaks, keep)
-    trained_db = snr_db(reference, run_both(learned, judge)[1])
-    log.info("int8: calibrated %.1f dB, after training %.1f dB", snr, trained_db)
-    if better := trained_db > snr:
-        ints = learned
+    keep, calibrated_db = choose(models, peaks, judge, reference, costs)
+    ints, int_db = int8_of(models, peaks, keep), calibrated_db
+    if rounds:
+        trained = _trained(checkpoint, data, peaks, keep, rounds)
+        learned = int8_of(trained, peaks, keep)
+        trained_db = snr_db(reference, run_both(learned, judge)[1])
+        log.info("int8: calibrated %.1f dB, after training %.1f dB", calibrated_db, trained_db)
+        if trained_db > calibrated_db:
+            ints, int_db = learned, trained_db
 
-    report.mkdir(parents=True, exist_ok=True)
-    plot(costs, keep, report / "sensitivity.png")
     record: dict[str, Any] = {
         "calibration": heard.fingerprint,
         "faces": heard.faces,
         "method": max(methods, key=lambda m: methods[m]),
         "fp32_layers": keep,
-        "training_rounds": rounds if better else 0,
-        "snr_db": round(max(snr, trained_db), 1),
+        "training_rounds": rounds if int_db > calibrated_db else 0,
+        "snr_db": round(int_db, 1),
     }
     scanned = {
         "fp16": {"snr_db": half_db, "bytes": size(halves), "fp32_nodes": wide},
-        "int8": {"snr_db_calibrated": snr, "snr_db_trained": trained_db, "bytes": size(ints)},
+        "int8": {"snr_db_calibrated": calibrated_db, "snr_db": int_db, "bytes": size(ints)},
         "methods_snr_db": methods,
         "layers": table(costs),
         "peaks": peaks,
     }
+    report.mkdir(parents=True, exist_ok=True)
+    plot(costs, keep, report / "sensitivity.png")
     (report / "sensitivity.json").write_text(json.dumps(record | scanned, indent=1) + "\n")
     return _add(replace(bundle, quantised=record), {"fp16": halves, "int8": ints})
 
@@ -160,11 +161,9 @@ def _trained(
     peaks: Mapping[str, float],
     keep: Sequence[str],
     rounds: int,
-    saved: Path,
 ) -> dict[str, onnx.ModelProto]:
     """The student after quantisation-aware training, exported as fp32."""
-    saved.parent.mkdir(parents=True, exist_ok=True)
-    student = finetune(load_student(checkpoint)[0], peaks, keep, data, rounds, saved)
+    student = finetune(load_student(checkpoint)[0], peaks, keep, data, rounds, data / "qat.pt")
     with TemporaryDirectory() as folder:
         write_networks(student, Path(folder))
         models = {name: onnx.load(Path(folder) / f"{name}.onnx") for name in NETWORKS}
