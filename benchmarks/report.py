@@ -36,10 +36,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write(name: str, results: Any, bundle: Path = DEFAULT) -> Path:
-    """``results/NAME.json`` with git hash, bundle hash and machine (by renaming)."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def write(name: str, results: Any, bundle: Path = DEFAULT, folder: Path = RESULTS) -> Path:
+    """``FOLDER/NAME.json`` with git hash, bundle hash and machine (by renaming)."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
     record = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "git": git_commit(),

@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, MissingError
+from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, MissingError, UsageError
 from edge.features import N_MELS, WINDOW
 
 SCHEMA = 1
 DEFAULT = Path(__file__).parent / "bundles" / "default"
 """The bundle that ships with EdgeTalk."""
 
+NETWORKS = ("generator", "decoder")
+PRECISIONS = ("fp32", "fp16", "int8")
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """One file of the bundle."""
+
+    file: str
+    """Name inside the bundle."""
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
-    """One of the two networks."""
+    """One of the two networks. In every precision its inputs, outputs and state are float32."""
 
     file: str
     """Name inside the bundle."""
@@ -33,6 +45,8 @@ class Network:
     inputs: Shapes
     """Name to shape; ``state.*`` comes back as ``state_out.*`` with the same shape."""
     outputs: Shapes
+    variants: Mapping[str, File] = field(default_factory=dict)
+    """The same network as ``fp16`` or ``int8``; ``file`` itself is fp32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +69,33 @@ class Bundle:
     """Names of the data sets it was trained on."""
     git: str
     """Commit of the code that exported it."""
+    quantised: Mapping[str, Any] = field(default_factory=dict)
+    """How the int8 networks were made: calibration set by SHA-256, method, layers left in fp32."""
 
     @property
     def hash(self) -> str:
-        """Short name of these very networks, for logs and benchmark records."""
-        joined = self.generator.sha256 + self.decoder.sha256
+        """Short name of these very networks, all precisions, for logs and benchmark records."""
+        both = (self.generator, self.decoder)
+        joined = "".join(network.sha256 for network in both)
+        for precision in PRECISIONS:
+            joined += "".join(n.variants[precision].sha256 for n in both if precision in n.variants)
         return hashlib.sha256(joined.encode()).hexdigest()[:12]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that both networks come in, ``fp32`` first."""
+        both = self.generator.variants.keys() & self.decoder.variants.keys()
+        return tuple(p for p in PRECISIONS if p == "fp32" or p in both)
+
+    def networks(self, precision: str | None = None) -> tuple[Network, Network]:
+        """Generator and decoder in one precision (``None``: fp32); ``UsageError`` if not there."""
+        precision = precision or "fp32"
+        if precision not in self.precisions:
+            raise UsageError(
+                f"{self.folder}: no {precision} networks in this bundle; it has "
+                f"{', '.join(self.precisions)}"
+            )
+        return _as(self.generator, precision), _as(self.decoder, precision)
 
     @property
     def offered_ms(self) -> dict[int, int]:
@@ -79,6 +114,9 @@ class Bundle:
             "shapes": list(ARKIT_52),
         }
         partial = self.folder / "bundle.part"
+        for part, key in ((plain, "quantised"), *((plain[n], "variants") for n in NETWORKS)):
+            if not part[key]:
+                del part[key]
         partial.write_text(yaml.safe_dump(head | _listed(plain), sort_keys=False, width=100))
         partial.rename(self.folder / "bundle.yaml")
 
@@ -101,6 +139,7 @@ def read_bundle(folder: Path) -> Bundle:
             rest={str(k): float(v) for k, v in raw["rest"].items()},
             data=tuple(raw["data"]),
             git=str(raw["git"]),
+            quantised=dict(raw.get("quantised", {})),
         )
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())
@@ -110,7 +149,9 @@ def read_bundle(folder: Path) -> Bundle:
     if not _fits(bundle):
         raise MissingError(f"{path}: its networks do not fit edge-run or each other; export again")
     for network in (bundle.generator, bundle.decoder):
-        _check_file(folder / network.file, network.sha256)
+        parts: list[Network | File] = [network, *network.variants.values()]
+        for part in parts:
+            _check_file(folder / part.file, part.sha256)
     return bundle
 
 
@@ -165,7 +206,18 @@ def _network(raw: Mapping[str, Any]) -> Network:
         {name: tuple(int(n) for n in shape) for name, shape in raw[side].items()}
         for side in ("inputs", "outputs")
     )
-    return Network(str(raw["file"]), str(raw["sha256"]), inputs, outputs)
+    variants = {
+        str(precision): File(str(part["file"]), str(part["sha256"]))
+        for precision, part in raw.get("variants", {}).items()
+    }
+    return Network(str(raw["file"]), str(raw["sha256"]), inputs, outputs, variants)
+
+
+def _as(network: Network, precision: str) -> Network:
+    if precision == "fp32":
+        return network
+    part = network.variants[precision]
+    return replace(network, file=part.file, sha256=part.sha256, variants={})
 
 
 def _listed(value: Any) -> Any:

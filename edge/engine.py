@@ -77,7 +77,8 @@ def _out(states: dict[str, Floats]) -> dict[str, Floats]:
     return {name.replace("state.", "state_out.", 1): array for name, array in states.items()}
 
 
-def _open_session(path: Path) -> Any:
+def session_options() -> Any:
+    """How EdgeTalk runs ONNX Runtime everywhere."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -85,7 +86,18 @@ def _open_session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # int8 weights multiply as int8 only where the bias is a node of its own; as uint8 they cannot
+    # overflow the 16-bit sums of processors without VNNI.
+    options.add_session_config_entry("optimization.disable_specified_optimizers", "MatMulAddFusion")
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
+    return options
+
+
+def _open_session(path: Path) -> Any:
+    options = session_options()
+    import onnxruntime
+
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which share only Exception

@@ -61,10 +61,14 @@ class Gru(nn.Module):
             return y, last[0]
         weight_x, weight_h, bias_x, bias_h = self.gru.all_weights[0]
         from_x = F.linear(x[:, 0], weight_x, bias_x)
-        from_h = F.linear(hidden, weight_h, bias_h)
-        reset_x, update_x, new_x = from_x.chunk(3, dim=1)
-        reset_h, update_h, new_h = from_h.chunk(3, dim=1)
-        update = torch.sigmoid(update_x + update_h)
-        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
-        hidden = new + update * (hidden - new)
+        hidden = gru_cell(from_x, F.linear(hidden, weight_h, bias_h), hidden)
         return hidden[:, None], hidden
+
+
+def gru_cell(from_x: Tensor, from_h: Tensor, hidden: Tensor) -> Tensor:
+    """One step's gates, given both products (B, 3 H) -> the new hidden state (B, H)."""
+    reset_x, update_x, new_x = from_x.chunk(3, dim=1)
+    reset_h, update_h, new_h = from_h.chunk(3, dim=1)
+    update = torch.sigmoid(update_x + update_h)
+    new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+    return new + update * (hidden - new)

@@ -8,13 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.contract import EdgeError, MissingError
+from edge.contract import EdgeError, InputError, MissingError
 
 EXAMPLES = """\
 examples:
   edge-quantize train --data ~/takes --out runs/mine --epochs 30
   edge-quantize train --config runs/mine/run.yaml --out runs/mine      (goes on where it stopped)
   edge-quantize export runs/mine/checkpoint.pt --out mybundle
+  edge-quantize quantize runs/mine/checkpoint.pt --out mybundle        (also fp16 and int8)
+  edge-quantize lint mybundle/*.onnx
+  edge-quantize compare mybundle --data DATA --out report
   edge-run --bundle mybundle --mic file:speech.wav --offline --record face.csv
 """
 
@@ -47,6 +50,42 @@ def parser() -> argparse.ArgumentParser:
         "--lookahead", type=int, default=4, metavar="FACES", help="default of the bundle (4)"
     )
     export.set_defaults(run=_export)
+
+    quantize = verbs.add_parser("quantize", help="checkpoint to bundle in fp32, fp16 and int8")
+    quantize.add_argument("checkpoint", type=Path)
+    quantize.add_argument("--out", required=True, type=Path, metavar="DIR")
+    quantize.add_argument(
+        "--data", type=Path, metavar="DIR", help="a run's folder (default: the checkpoint's)"
+    )
+    quantize.add_argument(
+        "--report", type=Path, metavar="DIR", help="for sensitivity.json and .png (--data)"
+    )
+    quantize.add_argument("--name", default="edgetalk", help="shown in logs (default: %(default)s)")
+    quantize.add_argument(
+        "--lookahead", type=int, default=4, metavar="FACES", help="default of the bundle (4)"
+    )
+    quantize.add_argument(
+        "--rounds", type=int, default=20, metavar="N", help="of training for int8 (20; 0: none)"
+    )
+    quantize.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
+    quantize.set_defaults(run=_quantize)
+
+    compare = verbs.add_parser("compare", help="fp16 and int8 beside fp32: JSON, HTML, pictures")
+    compare.add_argument("bundle", type=Path)
+    compare.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder of the accuracy test sets",
+    )
+    compare.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the report")
+    compare.set_defaults(run=_compare)
+
+    lint = verbs.add_parser("lint", help="would TensorRT take these files as they are meant?")
+    lint.add_argument("files", type=Path, nargs="+", metavar="FILE.onnx")
+    lint.add_argument("--nvidia", action="store_true", help="ask NVIDIA's own parser too")
+    lint.set_defaults(run=_lint)
     return p
 
 
@@ -54,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit status. Every failure is one sentence on standard error."""
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="edge-quantize: %(message)s", stream=sys.stderr)
+    for chatty in ("onnx_ir", "onnxscript"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         args.run(args)
     except EdgeError as error:
@@ -86,6 +127,60 @@ def _export(args: argparse.Namespace) -> None:
 
     bundle = export(args.checkpoint, args.out, args.name, args.lookahead)
     logging.info("bundle %s (%s) written to %s", bundle.name, bundle.hash, args.out)
+
+
+def _quantize(args: argparse.Namespace) -> None:
+    import torch
+
+    from quantize.precision import quantize
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    data = args.data or args.checkpoint.parent
+    bundle = quantize(
+        args.checkpoint,
+        data,
+        args.out,
+        name=args.name,
+        lookahead=args.lookahead,
+        report=args.report or data,
+        rounds=args.rounds,
+    )
+    logging.info("bundle %s (%s) written to %s", bundle.name, bundle.hash, args.out)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from quantize.compare import compare, summary, write
+
+    results, streams = compare(args.bundle, args.data)
+    print(summary(results))
+    logging.info("written: %s", write(results, streams, args.bundle, args.out))
+
+
+def _lint(args: argparse.Namespace) -> None:
+    import onnx
+
+    from quantize.lint import lint
+
+    bad = 0
+    for path in args.files:
+        try:
+            model = onnx.load(path)
+            onnx.checker.check_model(model, full_check=True)
+        except Exception as error:  # protobuf and onnx share no other base
+            raise InputError(f"{path}: not a readable ONNX file ({error})") from error
+        findings = [str(finding) for finding in lint(model)]
+        if args.nvidia:
+            from quantize.nvidia import verdict
+
+            said = verdict(model.SerializeToString())
+            findings += [f"NVIDIA's parser: {said}"] if said else []
+        for finding in findings:
+            print(f"{path}: {finding}")
+        bad += bool(findings)
+    print(f"{len(args.files)} files, {bad} with findings")
+    if bad:
+        raise EdgeError("some files are not fit for TensorRT, see above")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from edge.contract import ARKIT_52, InputError
 from edge.features import N_MELS
 from models.student import Decoder, Generator, Student, StudentConfig
 from quantize.git import git_commit
+from quantize.lint import require
 
 OPSET = 18
 """The newest that TensorRT 10.3 (JetPack 6) reads with a margin."""
@@ -51,30 +53,39 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
     config = student.config
     if lookahead not in config.lookaheads:
         raise InputError(f"look-ahead {lookahead} was not trained; choose of {config.lookaheads}")
-    out.mkdir(parents=True, exist_ok=True)
-    choices = len(config.lookaheads)
-    mels, latent = torch.zeros(1, 1, N_MELS), torch.zeros(1, 1, config.latent)
+    generator, decoder = write_networks(student, out)
     bundle = Bundle(
         folder=out,
         name=name,
         lookaheads=config.lookaheads,
         lookahead=lookahead,
-        generator=to_onnx(
-            student.generator,
-            "generator",
-            {"mels": mels, "lookahead": torch.zeros(1, choices)},
-            "latent",
-            out / "generator.onnx",
-        ),
-        decoder=to_onnx(
-            student.decoder, "decoder", {"latent": latent}, "weights", out / "decoder.onnx"
-        ),
+        generator=generator,
+        decoder=decoder,
         rest=rest_pose(student, config.lookaheads.index(lookahead)),
         data=tuple(Path(folder).name for folder in saved["data"]),
         git=git_commit(),
     )
     bundle.write()
     return bundle
+
+
+def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
+    """Write ``generator.onnx`` and ``decoder.onnx`` in fp32, and lint them."""
+    out.mkdir(parents=True, exist_ok=True)
+    config = student.config
+    heard = {
+        "mels": torch.zeros(1, 1, N_MELS),
+        "lookahead": torch.zeros(1, len(config.lookaheads)),
+    }
+    latent = {"latent": torch.zeros(1, 1, config.latent)}
+    paths = out / "generator.onnx", out / "decoder.onnx"
+    networks = (
+        to_onnx(student.generator, "generator", heard, "latent", paths[0]),
+        to_onnx(student.decoder, "decoder", latent, "weights", paths[1]),
+    )
+    for path in paths:
+        require(onnx.load(path), path.name)
+    return networks
 
 
 @torch.no_grad()

@@ -1,0 +1,269 @@
+"""A bundle's fp16 and int8 networks beside its fp32: ``edge-quantize compare``.
+
+Real clips that nobody trained or calibrated on, in one long stream without a reset, through the
+engine that ships. Writes ``quantisation.json``; ``compare_page`` makes the pages of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import report
+from benchmarks.accuracy import SETS, measure, run_clip
+from benchmarks.metrics import pearson
+from edge.audio import read_audio
+from edge.bundle import Bundle, read_bundle
+from edge.contract import ARKIT_52, FPS, Floats, UsageError
+from edge.engine import OnnxEngine
+from edge.features import Features
+from edge.pipeline import Pipeline
+from quantize.data import Clip, load
+from quantize.fidelity import snr_by_channel, snr_db
+from quantize.targets import Scale, fit_scales
+
+TARGET_DB = {"fp16": 45.0, "int8": 30.0}
+TARGET_BYTES = {"int8": 1_000_000}
+TARGET_LOSS = 0.02
+"""No accuracy row may be worse than fp32 by more than this share."""
+ROWS = (
+    "r_jaw",
+    "r_mouth_live",
+    "r_mouth_all",
+    "std_ratio_jaw",
+    "jaw_in_silence",
+    "jitter_ratio_jaw",
+)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """All clips in one long stream."""
+
+    mels: Floats
+    """(T, 40)"""
+    clips: list[tuple[str, int]]
+    """Name and first face of each."""
+
+    def where(self, face: int) -> tuple[str, float]:
+        """Clip, and seconds into it, of a face."""
+        name, start = [c for c in self.clips if c[1] <= face][-1]
+        return name, (face - start) / FPS
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one precision makes of it, without a reset."""
+
+    latent: Floats
+    """(T, L)"""
+    weights: Floats
+    """(T, 52), not clamped."""
+    decoder_alone: Floats
+    """(T, 52) from the latents of fp32."""
+    step_us: Floats
+    """(T,) of both networks."""
+
+
+def hear(clips: Sequence[Clip]) -> Heard:
+    """Features of all clips, end to end."""
+    features, mels, starts = Features(), [], []
+    for clip in clips:
+        assert clip.audio is not None
+        starts.append((clip.id, features.face))
+        mels += [mel for _, mel, _ in features.push(read_audio(clip.audio))]
+    return Heard(np.stack(mels), starts)
+
+
+def engines(bundle: Bundle, precision: str) -> tuple[OnnxEngine, OnnxEngine]:
+    """Both networks on one CPU thread."""
+    generator, decoder = bundle.networks(precision)
+    return OnnxEngine(bundle.folder, generator), OnnxEngine(bundle.folder, decoder)
+
+
+def say(bundle: Bundle, precision: str, heard: Heard, latents: Floats | None) -> Said:
+    """Step through the stream as ``Pipeline`` does; ``latents`` (T, L) are those of fp32."""
+    generator, decoder = engines(bundle, precision)
+    choice = np.zeros((1, len(bundle.lookaheads)), np.float32)
+    choice[0, bundle.lookaheads.index(bundle.lookahead)] = 1
+    latent_rows, weight_rows, taken = [], [], []
+    for mel in heard.mels:
+        begun = time.perf_counter()
+        latent = generator.step(mels=mel, lookahead=choice)["latent"]
+        weights = decoder.step(latent=latent)["weights"]
+        taken.append(time.perf_counter() - begun)
+        latent_rows.append(latent[0, 0].copy())
+        weight_rows.append(weights[0, 0].copy())
+    said, shown = np.stack(latent_rows), np.stack(weight_rows)
+    alone = shown
+    if latents is not None:
+        decoder.reset()
+        alone = np.stack([decoder.step(latent=row)["weights"][0, 0].copy() for row in latents])
+    return Said(said, shown, alone, np.array(taken, np.float32) * 1e6)
+
+
+def differences(reference: Said, other: Said, heard: Heard) -> dict[str, Any]:
+    """How far ``other`` is from fp32, in all and a shape each."""
+    error = np.abs(other.weights - reference.weights)
+    moving = np.flatnonzero(reference.weights.std(0) > 1e-6)
+    r = pearson(other.weights, reference.weights)
+    shapes = snr_by_channel(reference.weights, other.weights)
+    return {
+        "snr_db": snr_db(reference.weights, other.weights),
+        "max_error": float(error.max()),
+        "r": float(np.mean(r[moving])),
+        "generator_latent_snr_db": snr_db(reference.latent, other.latent),
+        "decoder_alone_snr_db": snr_db(reference.weights, other.decoder_alone),
+        # Would grow from tenth to tenth if errors of state piled up.
+        "rms_error_by_tenth": [float(np.sqrt(np.mean(e**2))) for e in np.array_split(error, 10)],
+        "code_agreement": "not applicable: this student's latent is continuous, there are no codes",
+        "shapes": {
+            ARKIT_52[c]: {
+                "snr_db": shapes[c],
+                "max_error": float(error[:, c].max()),
+                "r": float(r[c]),
+            }
+            for c in moving
+        },
+        "worst": worst(reference.weights, other.weights, heard),
+    }
+
+
+def worst(reference: Floats, other: Floats, heard: Heard, count: int = 5) -> list[dict[str, Any]]:
+    """The largest errors, at least a second apart."""
+    error = np.abs(other - reference)
+    left, found = error.max(1), []
+    for _ in range(count):
+        face = int(left.argmax())
+        shape = int(error[face].argmax())
+        clip, seconds = heard.where(face)
+        found.append(
+            {
+                "face": face,
+                "clip": clip,
+                "seconds": round(seconds, 2),
+                "shape": ARKIT_52[shape],
+                "fp32": float(reference[face, shape]),
+                "value": float(other[face, shape]),
+            }
+        )
+        left[max(0, face - FPS) : face + FPS] = 0
+    return found
+
+
+def loss(row: str, fp32: float, other: float) -> float:
+    """How much worse a row of the accuracy benchmark got, as a share of fp32's; below 0: better."""
+    if row.startswith("r_"):
+        change = fp32 - other
+    elif row.startswith("std_ratio"):  # best at 1
+        change = abs(1 - other) - abs(1 - fp32)
+    else:  # a jaw in silence, jitter: the less the better
+        change = other - fp32
+    return change / max(abs(fp32), 1e-9)
+
+
+def accuracy(
+    bundle: Bundle, precision: str, sets: dict[str, list[Clip]], scales: dict[str, Scale]
+) -> dict[str, dict[str, Any]]:
+    """The accuracy benchmark at the bundle's own look-ahead: set -> row -> value."""
+    pipeline = Pipeline(bundle, engines(bundle, precision))
+    found = {}
+    for name, clips in sets.items():
+        all_rows = measure([run_clip(pipeline, c) for c in clips], scales[clips[0].source])
+        found[name] = {row: all_rows[row] for row in ROWS if all_rows[row] is not None}
+    return found
+
+
+def misses(precision: str, result: dict[str, Any], plain: dict[str, Any]) -> list[str]:
+    """The targets not met, in words; ``plain`` is the accuracy of fp32."""
+    found = []
+    if result["snr_db"] < (wanted := TARGET_DB[precision]):
+        found.append(f"SNR {result['snr_db']:.1f} dB, target {wanted:.0f} dB")
+    if result["bytes"] > (most := TARGET_BYTES.get(precision, result["bytes"])):
+        found.append(f"{result['bytes']} bytes, target {most}")
+    for name, rows in result["accuracy_loss"].items():
+        for row, share in rows.items():
+            if share > TARGET_LOSS:
+                now, before = result["accuracy"][name][row], plain[name][row]
+                found.append(f"{name}: {row} worse by {share:.1%} ({now:.5f}, fp32 {before:.5f})")
+    return found
+
+
+def compare(folder: Path, data: Path) -> tuple[dict[str, Any], dict[str, Said]]:
+    """Everything measured, by precision, and the streams to draw."""
+    bundle = read_bundle(folder)
+    if bundle.precisions == ("fp32",):
+        raise UsageError(f"{folder}: only fp32 in there; make more with edge-quantize quantize")
+    found = {name: load([data / part])[0] for name, (part, _) in SETS.items()}
+    scales = fit_scales([c for clips in found.values() for c in clips if c.split == "train"])
+    # The unseen GRID talkers were captured as s1 was.
+    scales["grid_other"] = scales["grid_s1"]
+    sets = {n: [c for c in clips if c.split == SETS[n][1]] for n, clips in found.items()}
+    heard = hear([clip for clips in sets.values() for clip in clips])
+    results: dict[str, Any] = {}
+    streams: dict[str, Said] = {}
+    for precision in bundle.precisions:
+        latents = streams["fp32"].latent if streams else None
+        said = streams[precision] = say(bundle, precision, heard, latents)
+        networks = bundle.networks(precision)
+        result: dict[str, Any] = {
+            "bytes": sum((folder / n.file).stat().st_size for n in networks),
+            "step_us": {
+                p: float(np.percentile(said.step_us, q))
+                for p, q in (("p50", 50), ("p99", 99), ("max", 100))
+            },
+            "accuracy": accuracy(bundle, precision, sets, scales),
+        }
+        if precision != "fp32":
+            result |= differences(streams["fp32"], said, heard)
+            plain = results["fp32"]["accuracy"]
+            result["accuracy_loss"] = {
+                name: {row: loss(row, plain[name][row], value) for row, value in rows.items()}
+                for name, rows in result["accuracy"].items()
+            }
+            result["misses"] = misses(precision, result, plain)
+        results[precision] = result
+    return {
+        "faces": len(heard.mels),
+        "clips": len(heard.clips),
+        "lookahead": bundle.lookahead,
+        "quantised": dict(bundle.quantised),
+        "precisions": results,
+    }, streams
+
+
+def summary(results: dict[str, Any]) -> str:
+    """One line a precision, and one for each target missed."""
+    lines = [
+        f"{'':6}{'kB':>7}{'SNR dB':>8}{'latent':>8}{'max err':>9}{'p50 us':>8}{'p99 us':>8}",
+    ]
+    for name, r in results["precisions"].items():
+        apart = [
+            f"{r[k]:{w}.{d}f}" if k in r else " " * w
+            for k, w, d in (
+                ("snr_db", 8, 1),
+                ("generator_latent_snr_db", 8, 1),
+                ("max_error", 9, 4),
+            )
+        ]
+        step = "".join(f"{r['step_us'][p]:8.0f}" for p in ("p50", "p99"))
+        lines.append(f"{name:6}{r['bytes'] / 1e3:7.0f}{''.join(apart)}{step}")
+        lines += [f"       target missed: {missed}" for missed in r.get("misses", ())]
+    return "\n".join(lines)
+
+
+def write(results: dict[str, Any], streams: dict[str, Said], folder: Path, out: Path) -> Path:
+    """``quantisation.json``, ``.html`` and pictures in ``out``; returns the page."""
+    from quantize.compare_page import page, plot_shapes, plot_worst
+
+    out.mkdir(parents=True, exist_ok=True)
+    precisions = results["precisions"]
+    plot_shapes(precisions, out / "quantisation_shapes.png")
+    for precision in list(precisions)[1:]:
+        plot_worst(precisions, streams, precision, out / f"quantisation_worst_{precision}.png")
+    return page(results, out, report.write("quantisation", results, folder, out))

@@ -1,0 +1,64 @@
+"""The linter against a corpus of bad files, and against NVIDIA's own parser on the same files."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("onnx", reason="onnx is not installed: pip install 'edgetalk[toolchain]'")
+
+from quantize.lint import RULES, lint
+from tests.qdq_corpus import BAD, GOOD, REJECTED, Draft, gemm, good_gemm
+
+pytestmark = pytest.mark.toolchain
+
+
+def name(make) -> str:
+    return make.__name__
+
+
+@pytest.mark.parametrize("make", GOOD, ids=name)
+def test_a_good_file_passes(make):
+    assert lint(make().done()) == []
+
+
+@pytest.mark.parametrize("make", BAD, ids=name)
+def test_a_bad_file_is_caught_by_its_rule(make):
+    assert BAD[make] in {finding.rule for finding in lint(make().done())}
+
+
+def test_every_rule_has_a_bad_file():
+    assert set(BAD.values()) == set(RULES)
+
+
+def test_a_bad_file_breaks_no_other_rule():
+    # uint8 with its usual zero point 128 breaks two.
+    several = {m.__name__ for m in BAD if len({f.rule for f in lint(m().done())}) > 1}
+    assert several == {"uint8_activation_128"}
+
+
+def test_a_finding_names_the_node_and_the_reason():
+    draft = Draft()
+    draft.activation(zero=draft.rng.integers(3, 4, dtype="int8"))
+    draft.weight()
+    found = [str(f) for f in lint(gemm(draft).done())]
+    assert found == [
+        "symmetric: QuantizeLinear_xq.q: its zero point is not 0",
+        "symmetric: DequantizeLinear_xq: its zero point is not 0",
+    ]
+
+
+@pytest.mark.parametrize("make", [*GOOD, *BAD], ids=name)
+def test_nvidias_parser_refuses_just_the_files_listed_as_refused(make):
+    pytest.importorskip(
+        "tensorrt_rtx",
+        reason="NVIDIA's parser is not installed: pip install tensorrt-rtx (linter is unchecked)",
+    )
+    from quantize.nvidia import verdict
+
+    said = verdict(make().done().SerializeToString())
+    assert bool(said) == (make in REJECTED), said
+
+
+def test_whatever_nvidias_parser_refuses_the_linter_refuses_too():
+    assert set(REJECTED) <= set(BAD)
+    assert good_gemm in GOOD
