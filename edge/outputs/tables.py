@@ -143,7 +143,7 @@ UNIFIED: dict[str, tuple[str, ...]] = {
     "TongueOut": ("tongueOut",),
 }  # fmt: skip
 
-# VRM 1 preset -> 52. Weights from trials by eye; no standard names any.
+# VRM 1 preset -> 52. Weights from our own judgement, untried; no standard names any.
 VRM1: dict[str, tuple[str, ...]] = {
     "aa": ("jawOpen*1.5", "mouthFunnel*-.8", "mouthPucker*-.8", "mouthStretchLeft*-.3",
            "mouthStretchRight*-.3"),
@@ -168,7 +168,7 @@ EMOTIONS = {
 }  # fmt: skip
 """What an emotion may be called -> VRM 1 name."""
 
-# VRChat's 15 visemes in its own order (the index is the number that is sent); by trial.
+# VRChat's 15 visemes in its own order (the index is the number that is sent); by our own judgement, untried.
 VISEMES: dict[str, tuple[str, ...]] = {
     "sil": ("one*.12",),
     "PP": ("mouthPressLeft*.5", "mouthPressRight*.5", "mouthClose", "jawOpen*-.5"),
