@@ -168,7 +168,7 @@ EMOTIONS = {
 }  # fmt: skip
 """What an emotion may be called -> VRM 1 name."""
 
-# VRChat's 15 visemes in its own order (the index is the number that is sent); by our own judgement, untried.
+# VRChat's 15 visemes in its own order (the index is what is sent); our own judgement, untried.
 VISEMES: dict[str, tuple[str, ...]] = {
     "sil": ("one*.12",),
     "PP": ("mouthPressLeft*.5", "mouthPressRight*.5", "mouthClose", "jawOpen*-.5"),
