@@ -1,4 +1,4 @@
-"""A microphone, a file or standard input to ``AudioBlock`` at 16 kHz."""
+"""A file, standard input or a microphone to ``AudioBlock`` at 16 kHz."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from edge.audio import clean, stream_audio
-from edge.contract import SAMPLE_RATE, AudioBlock, Floats, InputError, MissingError
-from edge.resample import Resampler
+from edge.audio import stream_audio
+from edge.contract import SAMPLE_RATE, AudioBlock
+from edge.fresh import FreshQueue
+from edge.microphone import Microphone
 
 BLOCK = SAMPLE_RATE // 100
 """Samples asked of a microphone at a time (10 ms)."""
@@ -29,6 +29,14 @@ class Source(Protocol):
     def dropped(self) -> int:
         """Blocks forgotten because nobody fetched them in time."""
 
+    @property
+    def state(self) -> str:
+        """``listening``, ``missing`` or ``lost``."""
+
+    @property
+    def reconnects(self) -> int:
+        """Times it was opened again."""
+
     def read(self, timeout: float) -> AudioBlock | None:
         """The next block, or ``None`` if none came in ``timeout`` seconds.
 
@@ -37,134 +45,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the device or file."""
-
-
-class FreshQueue:
-    """Hands blocks from the audio thread to the worker, forgetting the oldest when full."""
-
-    def __init__(self, depth: int) -> None:
-        self._blocks: deque[AudioBlock] = deque(maxlen=depth)
-        self._ready = threading.Condition()
-        self._ended = False
-        self.dropped = 0
-
-    def put(self, block: AudioBlock) -> None:
-        """Called from the audio thread: no waiting, nothing but the hand-over."""
-        with self._ready:
-            self.dropped += len(self._blocks) == self._blocks.maxlen
-            self._blocks.append(block)
-            self._ready.notify()
-
-    def end(self) -> None:
-        """No more blocks will come."""
-        with self._ready:
-            self._ended = True
-            self._ready.notify()
-
-    def get(self, timeout: float) -> AudioBlock | None:
-        """Oldest block still held; ``None`` if none comes in time, ``EOFError`` after the end."""
-        with self._ready:
-            if not self._ready.wait_for(lambda: self._blocks or self._ended, timeout):
-                return None
-            if self._blocks:
-                return self._blocks.popleft()
-            raise EOFError
-
-
-class Microphone:
-    """A PortAudio input. Opens at 16 kHz if the device can, else at its own rate and resamples."""
-
-    def __init__(self, device: str | int | None, depth: int, clock: Clock = time.monotonic) -> None:
-        """``device`` is a name, an index or ``None`` for the default; ``depth`` counts blocks."""
-        sounddevice = import_sounddevice()
-        try:
-            found = sounddevice.query_devices(device, "input")
-        except (ValueError, sounddevice.PortAudioError) as error:
-            what = "no default microphone" if device is None else f"no microphone '{device}'"
-            raise InputError(f"{what}; see edge-run --list-mics, or use --mic file:PATH") from error
-        self._clock, self._queue, self._start = clock, FreshQueue(depth), 0
-        self.name: str = found["name"]
-        rate = _rate(sounddevice, device, found)
-        self._resampler = None if rate == SAMPLE_RATE else Resampler(rate)
-        try:
-            self._stream = sounddevice.InputStream(
-                device=device,
-                channels=1,
-                samplerate=rate,
-                blocksize=rate // 100,
-                dtype="float32",
-                latency="low",
-                callback=self._heard,
-            )
-            self._stream.start()
-        except sounddevice.PortAudioError as error:
-            raise InputError(
-                f"microphone '{self.name}' cannot be opened ({error}); is another program using it?"
-            ) from error
-
-    def _heard(self, data: Floats, frames: int, when: Any, status: Any) -> None:
-        # PortAudio reuses ``data``, so it is copied; everything else happens in the worker.
-        samples = data[:, 0].copy()
-        self._queue.put(AudioBlock(samples, self._start, self._clock()))
-        self._start += frames
-
-    @property
-    def dropped(self) -> int:
-        """Blocks forgotten because nobody fetched them in time."""
-        return self._queue.dropped
-
-    def read(self, timeout: float) -> AudioBlock | None:
-        """The next block at 16 kHz; ``None`` if none came in ``timeout`` seconds."""
-        block = self._queue.get(timeout)
-        if block is None or self._resampler is None:
-            return block
-        # Blocks dropped before the resampler leave its count; put the gap back on the 16 kHz axis.
-        start = self._resampler.skip_to(block.start)
-        return AudioBlock(self._resampler.push(clean(block.samples)), start, block.captured_at)
-
-    def close(self) -> None:
-        """Release the device. ``abort``, because ``stop`` can hang on a suspended source."""
-        self._stream.abort()
-        self._stream.close()
-
-
-def import_sounddevice() -> Any:
-    """The sounddevice module, or ``MissingError`` that says what to install."""
-    try:
-        import sounddevice
-    except ImportError as error:
-        raise MissingError("sounddevice is not installed: pip install sounddevice") from error
-    except OSError as error:
-        raise MissingError(
-            "PortAudio is missing: apt install libportaudio2, or use --mic file:PATH"
-        ) from error
-    return sounddevice
-
-
-def _rate(sounddevice: Any, device: str | int | None, found: dict[str, Any]) -> int:
-    """16 kHz where the device takes it, else the device's own rate."""
-    try:
-        sounddevice.check_input_settings(device, 1, "float32", samplerate=SAMPLE_RATE)
-    except sounddevice.PortAudioError:
-        return int(found["default_samplerate"])
-    return SAMPLE_RATE
-
-
-def list_microphones() -> list[dict[str, Any]]:
-    """Every input PortAudio offers: index, name, channels, default rate in Hz, and the default."""
-    sounddevice = import_sounddevice()
-    default = sounddevice.default.device[0]
-    return [
-        {
-            "index": i,
-            "name": d["name"],
-            "channels": d["max_input_channels"],
-            "rate": int(d["default_samplerate"]),
-            "default": i == default,
-        }
-        for i, d in enumerate(sounddevice.query_devices())
-        if d["max_input_channels"] > 0
-    ]
 
 
 class PacedFile:
@@ -177,7 +57,8 @@ class PacedFile:
         self._blocks = _then_silence(file_blocks(path), SAMPLE_RATE // 2)
         self._clock, self._began = clock, clock()
         self._next: AudioBlock | None = next(self._blocks)
-        self.dropped = 0
+        self.dropped = self.reconnects = 0
+        self.state = "listening"
 
     def read(self, timeout: float) -> AudioBlock | None:
         """The next block once its last sample would have been heard."""
@@ -226,7 +107,9 @@ class RawInput:
         self, depth: int, stream: BinaryIO | None = None, clock: Clock = time.monotonic
     ) -> None:
         self._file = stream or sys.stdin.buffer
-        self._queue, self._clock = FreshQueue(depth), clock
+        self._queue: FreshQueue[AudioBlock] = FreshQueue(depth)
+        self._clock = clock
+        self.reconnects, self.state = 0, "listening"
         threading.Thread(target=self._listen, name="stdin", daemon=True).start()
 
     def _listen(self) -> None:
@@ -255,16 +138,17 @@ class RawInput:
         """Nothing to release: the thread ends with the process."""
 
 
-def open_source(mic: str, queue_ms: int) -> Source:
-    """``default``, a name, an index, ``file:PATH`` or ``-`` to the source it means."""
+def open_source(
+    mic: str, queue_ms: int, channel: int = 1, wait: bool = False, realtime: bool = False
+) -> Source:
+    """``file:PATH``, ``-`` or a microphone (see ``choose``) to the source it means.
+
+    ``wait`` and ``realtime`` are for microphones: go on without one that is not there yet, and
+    put the audio thread first in line.
+    """
     depth = max(1, queue_ms // 10)
     if mic == "-":
         return RawInput(depth)
     if mic.startswith("file:"):
         return PacedFile(mic.removeprefix("file:"))
-    device: str | int | None = mic
-    if mic == "default":
-        device = None
-    elif mic.isdecimal():
-        device = int(mic)
-    return Microphone(device, depth)
+    return Microphone(mic, depth, channel, wait, realtime)

@@ -32,6 +32,17 @@ class Config:
     """CSV file for the faces."""
     meter: bool = False
     """Live terminal view."""
+    channel: int = 1
+    """Of the microphone, from 1. Never a mean: two microphones of an array, or one channel that
+    is not connected, would weaken each other."""
+    wait_mic: bool = False
+    """Start without the microphone and wait for it, as a service must."""
+    record_audio: str | None = None
+    """WAV file with the last 5 to 10 minutes heard, for support. Without it no audio is stored."""
+    max_latency_ms: int = 150
+    """A face that would leave later than this after its audio was captured is not sent."""
+    realtime: bool = False
+    """Run audio and faces before all other programs (SCHED_FIFO) and never swap (mlockall)."""
     queue_ms: int = 120
     """Audio older than this is dropped, not queued."""
 
