@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +59,36 @@ def restart(sounddevice: Any) -> None:
         raise InputError(f"PortAudio does not start again ({error})") from error
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Send file descriptor 2 nowhere for a while.
+
+    PortAudio and ALSA print four lines each time a device cannot be opened, twice a second while
+    one is waited for. Neither can be told not to.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def choose(sounddevice: Any, mic: str, channel: int = 1) -> Choice:
     """``default``, an index, a PortAudio name (or part of one) or a sound server's source name.
 
     Raises ``InputError`` if nothing fits, or if no rate or number of channels is accepted.
     """
     found, why = _find(sounddevice, mic)
+    if found["name"] in SERVERS:
+        # Takes anything; each question would open a stream, and print if the source is not there.
+        return Choice(
+            found["index"], found["name"], SAMPLE_RATE, channel, channel,
+            f"{why}; the server converts"
+        )  # fmt: skip
     for channels, rate in _settings(found, channel):
         try:
             sounddevice.check_input_settings(found["index"], channels, "float32", samplerate=rate)
@@ -90,7 +116,8 @@ def _find(sounddevice: Any, mic: str) -> tuple[dict[str, Any], str]:
     inputs = [d for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
     if not inputs:
         raise InputError("no microphone found; plug one in, or use --mic file:PATH")
-    os.environ.pop("PULSE_SOURCE", None)
+    for key in ("PULSE_SOURCE", "PULSE_PROP"):
+        os.environ.pop(key, None)
     if mic == "default":
         return _default(sounddevice, inputs)
     if mic.isdecimal():
@@ -119,8 +146,10 @@ def _behind_server(inputs: list[dict[str, Any]], mic: str) -> tuple[dict[str, An
     for server in SERVERS:
         for device in inputs:
             if device["name"] == server:
-                # Read by the server's client library when the stream is opened.
+                # Read by the server's client library when the stream is opened. Without the second
+                # one PipeWire answers the loss of a source by going on with any other.
                 os.environ["PULSE_SOURCE"] = mic
+                os.environ["PULSE_PROP"] = "node.dont-reconnect=true"
                 return device, f"source '{mic}' of the sound server"
     raise InputError(f"no microphone '{mic}'; see edge-run --list-mics, or use --mic file:PATH")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.audio import clean
 from edge.contract import SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
-from edge.devices import Choice, choose, import_sounddevice, restart
+from edge.devices import Choice, choose, import_sounddevice, quiet, restart
 from edge.fresh import FreshQueue
 from edge.realtime import first_in_line
 from edge.resample import Resampler
@@ -143,13 +143,15 @@ class Microphone:
         self.state = "missing"
         """``listening``, ``missing`` (cannot be opened) or ``lost`` (was open, is being closed)."""
         self._stop = threading.Event()
-        # Before PortAudio looks around: afterwards it would ask the server for its default source.
         try:
             self._open()
         except InputError as error:
             if not wait:
                 raise
+            # Not again until it is there: a line each half second would bury the rest.
             log.warning("%s; waiting for it", error)
+        else:
+            log.info("microphone %s", self._choice)
         self._thread = threading.Thread(target=self._look_after, name="microphone", daemon=True)
         self._thread.start()
 
@@ -160,12 +162,13 @@ class Microphone:
                 self._sounddevice, choice, self._queue, self._clock, self._realtime
             )
         except self._sounddevice.PortAudioError as error:
+            name = choice.name if self._mic == "default" else self._mic
             raise InputError(
-                f"microphone '{choice.name}' cannot be opened ({error}); "
-                "is another program using it?"
+                f"microphone '{name}' cannot be opened ({error}); is it there, and does no other "
+                "program hold it?"
             ) from error
         self.state = "listening"
-        log.info("microphone %s", choice)
+        self._choice = choice
 
     def _look_after(self) -> None:
         while not self._stop.wait(CHECK):
@@ -181,8 +184,10 @@ class Microphone:
         self._shut()
         try:
             # Devices that came or went, and a sound server that was restarted, are only seen anew.
-            restart(self._sounddevice)
-            self._open()
+            with quiet():
+                restart(self._sounddevice)
+                self._open()
+            log.info("microphone %s is back", self._choice)
             self.reconnects += 1
         except EdgeError:
             self.state = "missing"

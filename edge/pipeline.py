@@ -91,7 +91,7 @@ class Pipeline:
         raw: Floats = self._decoder.step(latent=latent)["weights"][0, 0]
         if not self.half:
             return raw
-        between: Floats = (self._raw + raw) / 2
+        between: Floats = (self._raw + raw) * np.float32(0.5)
         self._raw = raw.copy()
         return between
 
