@@ -157,8 +157,10 @@ def dirt(kind: str) -> Callable[[SoundServer], Outcome]:
             lost = time.monotonic()
             server.play("mic", noise.astype(np.float32))
             time.sleep(7.0)
+            seen = scene.avatar.since(lost + 1)
+            note = f"mouth at most {seen[:, 1].max():.2f} from rest in seconds 1 to 7"
             scene.speak()
-            return scene.outcome(lost, scene.until_alive())
+            return scene.outcome(lost, scene.until_alive(), note)
 
     return scenario
 

@@ -13,7 +13,6 @@ from edge.capture import Source
 from edge.contract import INDEX, BlendshapeFrame, Floats
 from edge.engine import open_engines
 from edge.pipeline import Pipeline
-from edge.realtime import be_realtime
 from edge.runtime import run
 from edge.score import Score
 
@@ -75,13 +74,8 @@ class Live:
         self.source, self.score, self.avatar = source, Score(), Avatar(bundle)
         self._stop = threading.Event()
         pipeline = Pipeline(bundle, open_engines(bundle))
-
-        def loop() -> None:
-            if realtime:
-                be_realtime()
-            run(source, pipeline, [self.avatar], self._stop, self.score)
-
-        self._thread = threading.Thread(target=loop, name="faces")
+        args = (source, pipeline, [self.avatar], self._stop, self.score)
+        self._thread = threading.Thread(target=run, args=args, name="faces")
         self._thread.start()
 
     def close(self) -> None:

@@ -25,6 +25,9 @@ class FreshQueue(Generic[T]):
             self._blocks.append(block)
             self._ready.notify()
 
+    def __len__(self) -> int:
+        return len(self._blocks)
+
     def end(self) -> None:
         """No more blocks will come."""
         with self._ready:
