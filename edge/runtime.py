@@ -103,7 +103,7 @@ def run(
             elif (now := clock()) >= rest_at:
                 loop.rest(now)
                 # After a stall the missed faces are not made up for.
-                rest_at = max(rest_at + 1 / FPS, now)
+                rest_at = (rest_at if now < rest_at + 1 / FPS else now) + 1 / FPS
             if not warm and score.faces + score.rested >= WARM:
                 warm = True
                 settle_garbage()

@@ -142,6 +142,21 @@ def test_faces_go_on_at_rest_within_70_ms_and_are_not_made_up_for_after_a_stall(
     assert score.rested == 11
 
 
+def test_faces_at_rest_that_a_stalled_output_missed_are_not_made_up_for() -> None:
+    clock, score = Clock(), Score()
+
+    class Stalls(Sink):
+        def send(self, frame: BlendshapeFrame) -> None:
+            super().send(frame)
+            if len(self.frames) == 3:
+                clock.now += 1.0
+
+    # Three faces in 0.07 s and 2/60 s; after the stall one at once and four in 4/60 s.
+    script: list[tuple[float, AudioBlock | None]] = [(0.07 + 6.5 / FPS, None)]
+    run(Script(clock, script), pipeline(), [Stalls()], threading.Event(), score, clock)
+    assert score.rested == 8
+
+
 def test_the_mouth_is_at_rest_within_0_3_s_of_lost_audio() -> None:
     faces = round((0.3 - 0.07) * FPS)
     assert (1 - 0.2) ** faces < 0.06  # edge.face.CLOSE a face
