@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,10 @@ def import_sounddevice() -> Any:
 
 def restart(sounddevice: Any) -> None:
     """Make PortAudio look for devices anew; every stream must be closed."""
-    try:
+    # Once ended it must be started again, whatever the ending said.
+    with suppress(sounddevice.PortAudioError):
         sounddevice._terminate()
+    try:
         sounddevice._initialize()
     except sounddevice.PortAudioError as error:
         raise InputError(f"PortAudio does not start again ({error})") from error

@@ -189,7 +189,9 @@ class Microphone:
                 self._open()
             log.info("microphone %s is back", self._choice)
             self.reconnects += 1
-        except EdgeError:
+        except (EdgeError, ValueError, self._sounddevice.PortAudioError) as error:
+            # Whatever it was: without this thread the microphone would stay lost for ever.
+            log.debug("still no microphone: %s", error)
             self.state = "missing"
             self._stop.wait(RETRY)
 

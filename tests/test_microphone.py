@@ -238,6 +238,31 @@ def test_a_device_lost_with_its_server_is_closed_and_opened_when_it_is_back() ->
     assert (mic.state, len(audio.open)) == ("listening", 1)
 
 
+def test_a_portaudio_that_fails_to_end_or_to_start_is_tried_again() -> None:
+    audio, clock = PortAudio(USB), Clock()
+    mic = microphone(audio, clock)
+    fail = True
+
+    def initialize() -> None:
+        if fail:
+            raise PortAudioError("Internal PortAudio error")
+        audio.initialized = 1
+
+    def terminate() -> None:
+        if audio.initialized == 0:
+            raise PortAudioError("PortAudio not initialized [PaErrorCode -10000]")
+        audio.initialized = 0
+
+    audio._initialize, audio._terminate = initialize, terminate  # type: ignore[method-assign]
+    audio.open[0].active = False
+    mic.look()
+    mic.look()
+    assert mic.state == "missing"
+    fail = False
+    mic.look()
+    assert mic.state == "listening"
+
+
 def test_nothing_leaks_over_1000_reconnects() -> None:
     audio, clock = PortAudio(USB), Clock()
     mic = microphone(audio, clock)
