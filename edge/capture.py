@@ -1,4 +1,4 @@
-"""A file or standard input to ``AudioBlock`` at 16 kHz; the microphone is next door."""
+"""A file, standard input or a microphone to ``AudioBlock`` at 16 kHz."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Generic, Protocol, TypeVar
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from edge.audio import stream_audio
 from edge.contract import SAMPLE_RATE, AudioBlock
+from edge.fresh import FreshQueue
+from edge.microphone import Microphone
 
 BLOCK = SAMPLE_RATE // 100
 """Samples asked of a microphone at a time (10 ms)."""
 
 Clock = Callable[[], float]
-T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -29,6 +29,14 @@ class Source(Protocol):
     def dropped(self) -> int:
         """Blocks forgotten because nobody fetched them in time."""
 
+    @property
+    def state(self) -> str:
+        """``listening``, ``missing`` or ``lost``."""
+
+    @property
+    def reconnects(self) -> int:
+        """Times it was opened again."""
+
     def read(self, timeout: float) -> AudioBlock | None:
         """The next block, or ``None`` if none came in ``timeout`` seconds.
 
@@ -37,38 +45,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the device or file."""
-
-
-class FreshQueue(Generic[T]):
-    """Hands blocks from the audio thread to the worker, forgetting the oldest when full."""
-
-    def __init__(self, depth: int) -> None:
-        self._blocks: deque[T] = deque(maxlen=depth)
-        self._ready = threading.Condition()
-        self._ended = False
-        self.dropped = 0
-
-    def put(self, block: T) -> None:
-        """Called from the audio thread: no waiting, nothing but the hand-over."""
-        with self._ready:
-            self.dropped += len(self._blocks) == self._blocks.maxlen
-            self._blocks.append(block)
-            self._ready.notify()
-
-    def end(self) -> None:
-        """No more blocks will come."""
-        with self._ready:
-            self._ended = True
-            self._ready.notify()
-
-    def get(self, timeout: float) -> T | None:
-        """Oldest block still held; ``None`` if none comes in time, ``EOFError`` after the end."""
-        with self._ready:
-            if not self._ready.wait_for(lambda: self._blocks or self._ended, timeout):
-                return None
-            if self._blocks:
-                return self._blocks.popleft()
-            raise EOFError
 
 
 class PacedFile:
@@ -81,7 +57,8 @@ class PacedFile:
         self._blocks = _then_silence(file_blocks(path), SAMPLE_RATE // 2)
         self._clock, self._began = clock, clock()
         self._next: AudioBlock | None = next(self._blocks)
-        self.dropped = 0
+        self.dropped = self.reconnects = 0
+        self.state = "listening"
 
     def read(self, timeout: float) -> AudioBlock | None:
         """The next block once its last sample would have been heard."""
@@ -132,6 +109,7 @@ class RawInput:
         self._file = stream or sys.stdin.buffer
         self._queue: FreshQueue[AudioBlock] = FreshQueue(depth)
         self._clock = clock
+        self.reconnects, self.state = 0, "listening"
         threading.Thread(target=self._listen, name="stdin", daemon=True).start()
 
     def _listen(self) -> None:
@@ -160,16 +138,17 @@ class RawInput:
         """Nothing to release: the thread ends with the process."""
 
 
-def open_source(mic: str, queue_ms: int, wait: bool = False) -> Source:
-    """``default``, a name, an index, ``file:PATH`` or ``-`` to the source it means.
+def open_source(
+    mic: str, queue_ms: int, channel: int = 1, wait: bool = False, realtime: bool = False
+) -> Source:
+    """``file:PATH``, ``-`` or a microphone (see ``choose``) to the source it means.
 
-    ``wait``: a microphone that is not there yet is no error.
+    ``wait`` and ``realtime`` are for microphones: go on without one that is not there yet, and
+    put the audio thread first in line.
     """
     depth = max(1, queue_ms // 10)
     if mic == "-":
         return RawInput(depth)
     if mic.startswith("file:"):
         return PacedFile(mic.removeprefix("file:"))
-    from edge.microphone import Microphone
-
-    return Microphone(mic, depth, wait)
+    return Microphone(mic, depth, channel, wait, realtime)

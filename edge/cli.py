@@ -16,6 +16,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edge.audio_record import AudioRecord, Recorded
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.capture import Source, open_source
 from edge.config import Config, dump, parse, plain, read_config
@@ -29,6 +30,7 @@ from edge.contract import (
     UsageError,
 )
 from edge.control import Orders
+from edge.devices import list_microphones
 from edge.doctor import doctor
 from edge.engine import open_engines
 from edge.listen import Listener
@@ -36,10 +38,10 @@ from edge.live import Live, Outputs
 from edge.logs import EveryMinute, set_up_logs
 from edge.meter import Meter
 from edge.metrics import Metrics
-from edge.microphone import list_microphones
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
 from edge.probe import send_probe
+from edge.realtime import be_realtime, tight_timers
 from edge.record import CsvRecord
 from edge.runtime import Score, run, run_offline
 from edge.service import Service, managed, open_service
@@ -73,13 +75,39 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--mic", help="default, NAME, INDEX, file:PATH, or - for raw s16le 16 kHz")
+    p.add_argument(
+        "--mic",
+        help="default, NAME (of PortAudio or of a PulseAudio or PipeWire source), INDEX, file:PATH,"
+        " or - for raw s16le 16 kHz",
+    )
+    p.add_argument("--channel", type=int, metavar="N", help="of the microphone, from 1 (default)")
+    p.add_argument("--wait-mic", action="store_true", default=None, help="start without it, wait")
     p.add_argument("--to", action="append", metavar="URL", help=TO)
     p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
     p.add_argument("--config", metavar="FILE", help="edge.yaml; flags win over it")
     p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
     p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
     p.add_argument("--record", metavar="OUT.csv", help="write every face to a CSV file")
+    p.add_argument(
+        "--record-audio",
+        metavar="OUT.wav",
+        help="keep the last 5 to 10 minutes heard in OUT.wav and OUT.old.wav, for support. People"
+        " nearby are recorded: tell them, and delete the files. Without this no audio is ever"
+        " stored or sent",
+    )
+    p.add_argument(
+        "--max-latency",
+        type=int,
+        metavar="MS",
+        dest="max_latency_ms",
+        help="drop a face rather than send it later than this (default 150)",
+    )
+    p.add_argument(
+        "--realtime",
+        action="store_true",
+        default=None,
+        help="SCHED_FIFO and mlockall, where permitted",
+    )
     p.add_argument("--offline", action="store_true", help="file: as fast as possible, no pacing")
     p.add_argument("--control", metavar="PORT", help="of OSC control on loopback, or off")
     p.add_argument("--meter", action="store_true", default=None, help="live view in the terminal")
@@ -132,7 +160,19 @@ def _config(args: argparse.Namespace) -> Config:
     config = read_config(Path(args.config)) if args.config else Config()
     given = {
         key: value
-        for key in ("mic", "bundle", "lookahead", "seed", "record", "meter")
+        for key in (
+            "mic",
+            "channel",
+            "wait_mic",
+            "bundle",
+            "lookahead",
+            "seed",
+            "record",
+            "record_audio",
+            "max_latency_ms",
+            "realtime",
+            "meter",
+        )
         if (value := getattr(args, key)) is not None
     }
     if args.to:
@@ -208,7 +248,20 @@ def _probe(config: Config) -> None:
         send_probe([stack.enter_context(closing(open_output(url))) for url in config.to])
 
 
+def _source(config: Config, stack: ExitStack) -> Source:
+    # Where a service manager listens nobody is there to plug in a microphone and try again.
+    wait = config.wait_mic or managed()
+    source: Source = open_source(config.mic, config.queue_ms, config.channel, wait, config.realtime)
+    stack.enter_context(closing(source))
+    if config.record_audio:
+        record = stack.enter_context(closing(AudioRecord(config.record_audio)))
+        log.info("audio is being recorded to %s: tell the people nearby", config.record_audio)
+        source = Recorded(source, record)
+    return source
+
+
 def _live(config: Config, load: Callable[[], Config] | None) -> None:
+    tight_timers()
     bundle, pipeline = _pipeline(config)
     stop, score = threading.Event(), Score()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -220,7 +273,7 @@ def _live(config: Config, load: Callable[[], Config] | None) -> None:
         sinks: list[Sink] = [outputs]
         if config.record:
             sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
-        source = stack.enter_context(closing(open_source(config.mic, config.queue_ms, managed())))
+        source = _source(config, stack)
         title = (
             f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}, "
             f"declared delay {pipeline.delay * 1000:.0f} ms"
@@ -237,11 +290,16 @@ def _live(config: Config, load: Callable[[], Config] | None) -> None:
         live = Live(bundle, pipeline, outputs, config, load)
         signal.signal(signal.SIGHUP, partial(_reload, live, service))
         _open_control(stack, live, score, source)
-        run(source, pipeline, sinks, stop, score, between=live.inbox.drain)
+        if config.realtime:
+            be_realtime()
+        late = config.max_latency_ms / 1000
+        run(source, pipeline, sinks, stop, score, max_latency=late, between=live.inbox.drain)
     p50, p99 = score.latency_ms()
     log.info(
-        "%d faces and %d at rest; latency p50 %.1f ms, p99 %.1f ms; %d blocks of audio dropped",
-        score.faces, score.rested, p50, p99, source.dropped,
+        "%d faces and %d at rest; latency p50 %.1f ms, p99 %.1f ms; %d late, %d lost, "
+        "%d blocks of audio dropped",
+        score.faces, score.rested, p50, p99, score.dropped["late"], score.dropped["lost"],
+        source.dropped,
     )  # fmt: skip
 
 

@@ -74,6 +74,17 @@ class Config:
     """Live terminal view."""
     metrics: Annotated[int, Between(0, 65535)] | None = None
     """Port of the Prometheus page on loopback; none if absent, any free one if 0."""
+    channel: Annotated[int, Between(1, 64)] = 1
+    """Of the microphone, from 1. Never a mean: two microphones of an array, or one channel that
+    is not connected, would weaken each other."""
+    wait_mic: bool = False
+    """Start without the microphone and wait for it, as a service must."""
+    record_audio: str | None = None
+    """WAV file with the last 5 to 10 minutes heard, for support. Without it no audio is stored."""
+    max_latency_ms: Annotated[int, Between(20, 5_000)] = 150
+    """A face that would leave later than this after its audio was captured is not sent."""
+    realtime: bool = False
+    """Run audio and faces before all other programs (SCHED_FIFO) and never swap (mlockall)."""
     queue_ms: Annotated[int, Between(10, 10_000)] = 120
     """Audio older than this is dropped, not queued."""
     gains: Mapping[str, Annotated[float, Between(0, 4)]] = field(default_factory=dict)

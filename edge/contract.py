@@ -102,7 +102,7 @@ class AudioBlock:
     """Index of ``samples[0]`` since the stream opened; a jump means lost audio."""
 
     captured_at: float
-    """``time.monotonic()`` when the last sample arrived."""
+    """``time.monotonic()`` when the last sample was captured, as well as it can be known."""
 
     @property
     def end(self) -> int:
@@ -125,7 +125,7 @@ class BlendshapeFrame:
     """Sample index that the face belongs to: look-ahead is already taken off."""
 
     captured_at: float
-    """``captured_at`` of the newest block the face heard; measured latency is now minus this."""
+    """When the newest sample it heard was captured; measured latency is now minus this."""
 
     head: Floats = field(default_factory=_no_turn)
     """(3,) pitch, yaw, roll in radians; positive is down, to the character's left, to its right

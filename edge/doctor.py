@@ -20,9 +20,9 @@ from edge.bundle import Bundle
 from edge.capture import open_source
 from edge.config import Config
 from edge.contract import FPS, SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
+from edge.devices import list_microphones
 from edge.finding import Finding
 from edge.machine import look_at_machine
-from edge.microphone import list_microphones
 from edge.outputs import SCHEMES, open_output
 from edge.pipeline import Pipeline
 

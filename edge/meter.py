@@ -6,7 +6,7 @@ import threading
 from typing import TextIO
 
 from edge.contract import INDEX, BlendshapeFrame, Floats
-from edge.runtime import Score
+from edge.score import Score
 
 BARS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("jaw", ("jawOpen",)),
@@ -25,6 +25,8 @@ class Meter:
 
     A terminal may block for as long as it likes (Ctrl-S); faces must not.
     """
+
+    duty = "meter"
 
     def __init__(self, out: TextIO, score: Score, title: str) -> None:
         self._out, self._score, self._title = out, score, title

@@ -1,155 +1,207 @@
-"""A microphone to ``AudioBlock``, opened again for as long as it takes whenever it is lost."""
+"""A PortAudio input to ``AudioBlock`` at 16 kHz, opened again whenever it is lost."""
 
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from edge.audio import clean
-from edge.capture import Clock, FreshQueue
-from edge.contract import SAMPLE_RATE, AudioBlock, Floats, InputError, MissingError
+from edge.contract import SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
+from edge.devices import Choice, choose, import_sounddevice, quiet, restart
+from edge.fresh import FreshQueue
+from edge.realtime import first_in_line
 from edge.resample import Resampler
 
 log = logging.getLogger(__name__)
 
-STALLED_S = 1.0
-"""Callbacks older than this mean that the microphone is gone, whatever PortAudio says: behind Pulse
-a suspended source stays ``active``."""
-FIRST_S = 3.0
-"""The first callback may take longer: 1.9 s were measured on Pulse's null sink."""
-RETRY_S = 1.0
-WATCH_S = 0.25
+Clock = Callable[[], float]
+
+CHECK, RETRY = 0.1, 0.5
+"""Seconds between two looks at a stream, and between two tries to open one."""
+
+LOST, FIRST = 0.5, 3.0
+"""Seconds without a callback after which a stream counts as lost: while running (bursts behind
+PulseAudio reach 80 ms) and for the first one (up to 1.9 s was measured)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What is opened, and why it was chosen."""
+class Arrivals:
+    """When blocks arrived to when their samples were captured: late in bursts, never early.
 
-    device: str | int | None
-    """As PortAudio takes it."""
-    name: str
-    rate: int
-    """Hz; the device's own where it does not take 16 kHz."""
-    channels: int
-    """Opened together; the first is heard."""
+    The least delay of the last blocks is taken as none at all. So a device clock that drifts is
+    followed without a jump, and a loss inside the device is forgotten after 0.3 s.
+    """
 
-    def __str__(self) -> str:
-        resampled = "" if self.rate == SAMPLE_RATE else ", resampled to 16 kHz"
-        first = "" if self.channels == 1 else f", first of {self.channels} channels"
-        return f"'{self.name}' at {self.rate} Hz{resampled}{first}"
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._delays: deque[float] = deque(maxlen=32)
+
+    def captured_at(self, end: int, arrived: float) -> float:
+        """Time of sample ``end`` of a block that arrived then; call once a block."""
+        self._delays.append(arrived - end / self._rate)
+        return end / self._rate + min(self._delays)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """One time that the device was opened."""
+class Level:
+    """Takes a constant offset (DC) off a stream, which would pass for loudness."""
 
-    base: int
-    """16 kHz index of its first sample."""
-    resampler: Resampler | None
+    SHARE = 0.05
+    """Of the way a block; 10 ms blocks follow in 0.2 s and leave 60 Hz and above alone."""
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+
+    def push(self, samples: Floats) -> Floats:
+        """Samples without their offset; it moves along a ramp, so that no step is heard."""
+        then = self._offset
+        self._offset += (float(samples.mean()) - then) * self.SHARE
+        return samples - np.linspace(then, self._offset, len(samples), dtype=np.float32)
+
+
+class Opening:
+    """A stream from one opening to its loss; ``queue`` gets (this, samples, first, arrived)."""
+
+    def __init__(
+        self, sounddevice: Any, choice: Choice, queue: FreshQueue[Any], clock: Clock, realtime: bool
+    ) -> None:
+        self._queue, self._clock, self._realtime = queue, clock, realtime
+        self._channel, self.rate, self._next = choice.channel - 1, choice.rate, 0
+        self.resampler = None if choice.rate == SAMPLE_RATE else Resampler(choice.rate)
+        self.arrivals, self.level = Arrivals(choice.rate), Level()
+        self.offset: int | None = None
+        """Where sample 0 of this stream is on the 16 kHz axis, once known."""
+        self.heard_at, self._patience = clock(), FIRST
+        self._stream = sounddevice.InputStream(
+            device=choice.device,
+            channels=choice.channels,
+            samplerate=choice.rate,
+            blocksize=choice.rate // 100,
+            dtype="float32",
+            latency="low",
+            callback=self._heard,
+        )
+        try:
+            self._stream.start()
+        except Exception:
+            self._stream.close()
+            raise
+
+    def _heard(self, data: Floats, frames: int, when: Any, status: Any) -> None:
+        # PortAudio reuses ``data``, so it is copied; everything else happens in the worker.
+        now = self._clock()
+        self._queue.put((self, data[:, self._channel].copy(), self._next, now))
+        self._next += frames
+        self.heard_at, self._patience = now, LOST
+        if self._realtime:
+            self._realtime = False
+            first_in_line()
+
+    @property
+    def lost(self) -> bool:
+        """``active`` alone does not tell: it stays true while a source is suspended."""
+        return not self._stream.active or self._clock() - self.heard_at > self._patience
+
+    def close(self) -> None:
+        """``abort``, because ``stop`` was seen to hang for 18 s on a suspended source."""
+        try:
+            self._stream.abort()
+        finally:
+            self._stream.close()
 
 
 class Microphone:
-    """A PortAudio input and a thread that watches it.
+    """A microphone that may be unplugged, suspended or not there yet.
 
-    All calls into PortAudio but the first come from that thread, because opening can take seconds
-    and faces must not wait. While there is no microphone, ``read`` finds nothing.
+    All of PortAudio is used by one thread, which looks after the stream; the worker only reads.
     """
 
     def __init__(
-        self, mic: str, depth: int, wait: bool = False, clock: Clock = time.monotonic
+        self,
+        mic: str,
+        depth: int,
+        channel: int = 1,
+        wait: bool = False,
+        realtime: bool = False,
+        clock: Clock = time.monotonic,
+        sounddevice: Any = None,
     ) -> None:
-        """``mic`` is ``default``, a name or an index; ``depth`` counts blocks of 10 ms.
+        """``mic`` as in ``choose``; ``depth`` counts blocks.
 
-        Raises ``InputError`` if it cannot be opened now, unless ``wait``: then it is tried until it
-        can. ``MissingError`` without PortAudio.
+        Without ``wait`` an ``InputError`` is raised if it cannot be opened now.
         """
-        self._mic, self._clock, self._began = mic, clock, clock()
-        self._queue: FreshQueue[tuple[_Opening, AudioBlock]] = FreshQueue(depth)
-        self._stream: Any = None
-        self._heard_at = clock()
-        self._next = 0  # 16 kHz index after the last block handed out
+        self._sounddevice = sounddevice or import_sounddevice()
+        self._mic, self._channel, self._realtime, self._clock = mic, channel, realtime, clock
+        self._queue: FreshQueue[Any] = FreshQueue(depth)
+        self._opening: Opening | None = None
+        self._end, self._ended_at = 0, 0.0
         self.reconnects = 0
-        """How often a lost microphone was opened again."""
-        self.state = "waiting"
-        """``waiting`` for a device, or ``open``."""
-        self._sounddevice = import_sounddevice()
+        self.state = "missing"
+        """``listening``, ``missing`` (cannot be opened) or ``lost`` (was open, is being closed)."""
+        self._stop = threading.Event()
         try:
             self._open()
         except InputError as error:
             if not wait:
                 raise
-            log.warning("%s; trying again every %g s", error, RETRY_S)
-        self._closing = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="microphone", daemon=True)
-        self._watcher.start()
+            # Not again until it is there: a line each half second would bury the rest.
+            log.warning("%s; waiting for it", error)
+        else:
+            log.info("microphone %s", self._choice)
+        self._thread = threading.Thread(target=self._look_after, name="microphone", daemon=True)
+        self._thread.start()
 
     def _open(self) -> None:
-        choice = choose(self._sounddevice, self._mic)
-        # Time went on without audio; the jump in sample indices tells the pipeline how long.
-        elapsed = round((self._clock() - self._began) * SAMPLE_RATE)
-        opening = _Opening(
-            max(elapsed, self._next) if self._next else 0,
-            None if choice.rate == SAMPLE_RATE else Resampler(choice.rate),
-        )
-        count = 0
-
-        def heard(data: Floats, frames: int, when: Any, status: Any) -> None:
-            # PortAudio reuses ``data``, so it is copied; everything else happens in the worker.
-            nonlocal count
-            self._heard_at = self._clock()
-            self._queue.put((opening, AudioBlock(data[:, 0].copy(), count, self._heard_at)))
-            count += frames
-
+        choice = choose(self._sounddevice, self._mic, self._channel)
         try:
-            self._stream = self._sounddevice.InputStream(
-                device=choice.device,
-                channels=choice.channels,
-                samplerate=choice.rate,
-                blocksize=choice.rate // 100,
-                dtype="float32",
-                latency="low",
-                callback=heard,
+            self._opening = Opening(
+                self._sounddevice, choice, self._queue, self._clock, self._realtime
             )
-            self._stream.start()
         except self._sounddevice.PortAudioError as error:
-            self._drop()
+            name = choice.name if self._mic == "default" else self._mic
             raise InputError(
-                f"microphone '{choice.name}' cannot be opened ({error}); is it in use elsewhere?"
+                f"microphone '{name}' cannot be opened ({error}); is it there, and does no other "
+                "program hold it?"
             ) from error
-        self._heard_at = self._clock() + FIRST_S - STALLED_S
-        self.state = "open"
-        log.info("microphone %s", choice)
+        self.state = "listening"
+        self._choice = choice
 
-    def _watch(self) -> None:
-        while not self._closing.wait(WATCH_S if self._stream else RETRY_S):
-            if self._stream is None:
-                self._reopen()
-            elif not self._stream.active or self._clock() - self._heard_at > STALLED_S:
-                log.warning("microphone lost; trying again every %g s", RETRY_S)
-                self._drop()
+    def _look_after(self) -> None:
+        while not self._stop.wait(CHECK):
+            self.look()
 
-    def _reopen(self) -> None:
-        # PortAudio lists devices only when it starts, so a new one is invisible until it restarts.
-        self._sounddevice._terminate()
-        self._sounddevice._initialize()
+    def look(self) -> None:
+        """Is the stream alive? If not, try once to open it again (may take a second)."""
+        if self._opening is not None:
+            if not self._opening.lost:
+                return
+            self.state = "lost"
+            log.warning("microphone '%s': no audio; opening it again", self._mic)
+        self._shut()
         try:
-            self._open()
+            # Devices that came or went, and a sound server that was restarted, are only seen anew.
+            with quiet():
+                restart(self._sounddevice)
+                self._open()
+            log.info("microphone %s is back", self._choice)
             self.reconnects += 1
-        except (InputError, ValueError) as error:
-            log.debug("%s", error)
+        except (EdgeError, ValueError, self._sounddevice.PortAudioError) as error:
+            # Whatever it was: without this thread the microphone would stay lost for ever.
+            log.debug("still no microphone: %s", error)
+            self.state = "missing"
+            self._stop.wait(RETRY)
 
-    def _drop(self) -> None:
-        self.state = "waiting"
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            # ``stop`` waits for buffers that never come: 18 s on a suspended source.
-            stream.abort(ignore_errors=True)
-            stream.close(ignore_errors=True)
+    def _shut(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            try:
+                opening.close()
+            except self._sounddevice.PortAudioError as error:
+                log.debug("closing a lost stream: %s", error)
 
     @property
     def dropped(self) -> int:
@@ -158,97 +210,30 @@ class Microphone:
 
     def read(self, timeout: float) -> AudioBlock | None:
         """The next block at 16 kHz; ``None`` if none came in ``timeout`` seconds."""
-        if (got := self._queue.get(timeout)) is None:
-            return None
-        opening, block = got
-        samples, start = block.samples, block.start
+        item = self._queue.get(timeout)
+        return None if item is None else self._block(*item)
+
+    def _block(self, opening: Opening, raw: Floats, first: int, arrived: float) -> AudioBlock:
+        samples = opening.level.push(clean(raw))
+        captured_at = opening.arrivals.captured_at(first + len(raw), arrived)
+        if opening.offset is None:
+            # Time without a stream is lost audio: the axis goes on by the clock.
+            away = captured_at - self._ended_at - len(raw) / opening.rate
+            opening.offset = self._end + round(max(0.0, away) * SAMPLE_RATE) if self._end else 0
+        start = first
         if opening.resampler is not None:
-            # Blocks forgotten before the resampler leave its count; put the gap back.
-            start = opening.resampler.skip_to(start)
-            samples = opening.resampler.push(clean(samples))
-        start = max(opening.base + start, self._next)
-        self._next = start + len(samples)
-        return AudioBlock(samples, start, block.captured_at)
+            # Blocks dropped before the resampler leave its count; put the gap back on the axis.
+            start = opening.resampler.skip_to(first)
+            samples = opening.resampler.push(samples)
+            # The filter holds the newest samples back.
+            held = (first + len(raw)) / opening.rate - (start + len(samples)) / SAMPLE_RATE
+            captured_at -= held
+        block = AudioBlock(samples, opening.offset + start, captured_at)
+        self._end, self._ended_at = block.end, captured_at
+        return block
 
     def close(self) -> None:
         """Release the device."""
-        self._closing.set()
-        self._watcher.join(2.0)
-        self._drop()
-
-
-def choose(sounddevice: Any, mic: str) -> Choice:
-    """The device that ``default``, a name or an index means.
-
-    A name that PortAudio does not know may be a Pulse or PipeWire source. PortAudio shows those as
-    one device, ``pulse``; the environment variable ``PULSE_SOURCE`` picks one.
-    """
-    device: str | int | None = mic
-    if mic == "default":
-        device = None
-    elif mic.isdecimal():
-        device = int(mic)
-    try:
-        found = sounddevice.query_devices(device, "input")
-    except (ValueError, sounddevice.PortAudioError) as error:
-        if mic not in pulse_sources():
-            what = "no default microphone" if device is None else f"no microphone '{mic}'"
-            raise InputError(f"{what}; see edge-run --list-mics, or use --mic file:PATH") from error
-        os.environ["PULSE_SOURCE"] = mic
-        device = "pulse"
-        found = sounddevice.query_devices(device, "input") | {"name": mic}
-    for rate in (SAMPLE_RATE, int(found["default_samplerate"])):
-        for channels in (1, int(found["max_input_channels"])):
-            try:
-                sounddevice.check_input_settings(device, channels, "float32", samplerate=rate)
-            except sounddevice.PortAudioError:
-                continue
-            return Choice(device, found["name"], rate, channels)
-    raise InputError(
-        f"microphone '{found['name']}' takes neither 16 kHz nor its own rate; see --list-mics"
-    )
-
-
-def pulse_sources() -> list[str]:
-    """Names of the sources that PulseAudio or PipeWire offers; empty where there is neither."""
-    try:
-        listed = subprocess.run(
-            ["pactl", "list", "short", "sources"], capture_output=True, text=True, timeout=2
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [row.split("\t")[1] for row in listed.stdout.splitlines() if "\t" in row]
-
-
-def import_sounddevice() -> Any:
-    """The sounddevice module, or ``MissingError`` that says what to install."""
-    try:
-        import sounddevice
-    except ImportError as error:
-        raise MissingError("sounddevice is not installed: pip install sounddevice") from error
-    except OSError as error:
-        raise MissingError(
-            "PortAudio is missing: apt install libportaudio2, or use --mic file:PATH"
-        ) from error
-    return sounddevice
-
-
-def list_microphones() -> list[dict[str, Any]]:
-    """Every input: index (``None`` for a Pulse source), name, channels, rate in Hz, default."""
-    sounddevice = import_sounddevice()
-    default = sounddevice.default.device[0]
-    found = [
-        {
-            "index": i,
-            "name": d["name"],
-            "channels": d["max_input_channels"],
-            "rate": int(d["default_samplerate"]),
-            "default": i == default,
-        }
-        for i, d in enumerate(sounddevice.query_devices())
-        if d["max_input_channels"] > 0
-    ]
-    if any(mic["name"] == "pulse" for mic in found):
-        rows = [{"index": None, "name": name} for name in pulse_sources()]
-        found += [row | {"channels": 1, "rate": SAMPLE_RATE, "default": False} for row in rows]
-    return found
+        self._stop.set()
+        self._thread.join(2.0)
+        self._shut()

@@ -13,6 +13,8 @@ class CsvRecord:
     Written beside the goal and renamed when closed, so a crash leaves an old recording whole.
     """
 
+    duty = "record"
+
     def __init__(self, path: str) -> None:
         self._path = Path(path)
         self._partial = self._path.with_name(self._path.name + ".part")

@@ -7,41 +7,76 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from edge.capture import Source, file_blocks
-from edge.contract import FPS, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Floats, Sink
+from edge.contract import FPS, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Sink, faces_within
+from edge.ladder import HALF_RATE, HALF_STEPS, Ladder
 from edge.pipeline import Pipeline
+from edge.realtime import settle_garbage
+from edge.score import Score
 
-REST_AFTER = 0.1
+__all__ = ["Offline", "Score", "peak_mb", "run", "run_offline"]
+
+REST_AFTER = 0.07
 """Seconds without audio after which faces go on at rest. Blocks come every 10 ms, in bursts of up
 to 40; receivers give a source up after 500."""
 
+WARM = 600
+"""Faces after which everything that will be made has been made."""
 
-@dataclass
-class Score:
-    """What happened so far."""
 
-    faces: int = 0
-    """Sent from audio."""
-    rested: int = 0
-    """Sent without audio."""
-    _ring: Floats = field(default_factory=lambda: np.zeros(3600, np.float32))
+class Loop:
+    """Audio to faces to sinks, each face on time or not at all."""
 
-    def add(self, latency: float) -> None:
-        """One face left ``latency`` seconds after its newest audio was captured."""
-        self._ring[self.faces % len(self._ring)] = latency
-        self.faces += 1
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sinks: Sequence[Sink],
+        score: Score,
+        clock: Callable[[], float],
+        max_latency: float,
+    ) -> None:
+        self._pipeline, self._sinks, self._score = pipeline, sinks, score
+        self._clock, self._max_latency = clock, max_latency
+        self.ladder = Ladder(max_latency / 2)
+        self._slots = 0
 
-    def latency_ms(self) -> tuple[float, float]:
-        """Median and 99th percentile over the last minute, in ms; 0 before the first face."""
-        seen = self._ring[: min(self.faces, len(self._ring))]
-        if not len(seen):
-            return 0.0, 0.0
-        p50, p99 = np.percentile(seen, (50, 99)) * 1000
-        return float(p50), float(p99)
+    def hear(self, block: AudioBlock) -> None:
+        """Send the faces that this block completes, unless they are past the deadline.
+
+        After a stall late audio is still heard, because the networks remember, but not shown.
+        """
+        score = self._score
+        frames = self._pipeline.push(block)
+        slots = faces_within(block.end)
+        score.captured += slots - self._slots
+        score.dropped["lost"] += slots - self._slots - len(frames)
+        self._slots = slots
+        for frame in frames:
+            latency = self._clock() - frame.captured_at
+            self.ladder.add(latency)
+            if latency > self._max_latency:
+                score.dropped["late"] += 1
+            elif self.ladder.step >= HALF_RATE and faces_within(frame.end) % 2:
+                score.dropped["thinned"] += 1
+            else:
+                self.send(frame)
+                score.add(self._clock() - frame.captured_at)
+        self._pipeline.half = self.ladder.step >= HALF_STEPS
+
+    def rest(self, now: float) -> None:
+        """Send a face without audio."""
+        self.send(self._pipeline.rest(now))
+        self._score.rested += 1
+
+    def send(self, frame: BlendshapeFrame) -> None:
+        """Give one face to every sink still served."""
+        for sink in self._sinks:
+            if not self.ladder.step or self.ladder.wants(sink):
+                sink.send(frame)
 
 
 def run(
@@ -51,38 +86,37 @@ def run(
     stop: threading.Event,
     score: Score,
     clock: Callable[[], float] = time.monotonic,
+    max_latency: float = 0.15,
     between: Callable[[], None] | None = None,
 ) -> None:
     """Send faces until the source ends or ``stop`` is set; then one neutral face.
 
+    A face that would leave more than ``max_latency`` seconds after its newest sample is dropped.
     ``between`` is called before each block of audio: the place to change what makes the faces.
     """
-
-    def send(frame: BlendshapeFrame) -> None:
-        for sink in sinks:
-            sink.send(frame)
-
-    rest_at = clock() + REST_AFTER
+    loop = Loop(pipeline, sinks, score, clock, max_latency)
+    rest_at, warm = clock() + REST_AFTER, False
     try:
         while not stop.is_set():
             if between is not None:
                 between()
             block = source.read(max(0.0, rest_at - clock()))
             if block is not None:
-                for frame in pipeline.push(block):
-                    send(frame)
-                    score.add(clock() - frame.captured_at)
+                loop.hear(block)
                 rest_at = clock() + REST_AFTER
             elif (now := clock()) >= rest_at:
-                send(pipeline.rest(now))
-                score.rested += 1
+                loop.rest(now)
                 # After a stall the missed faces are not made up for.
-                rest_at = max(rest_at + 1 / FPS, now)
+                rest_at = (rest_at if now < rest_at + 1 / FPS else now) + 1 / FPS
+            if not warm and score.faces + score.rested >= WARM:
+                warm = True
+                settle_garbage()
     except EOFError:
         pass
     finally:
         # Receivers hold the last face they saw; a mouth left open would stay open.
-        send(BlendshapeFrame(np.zeros(52, np.float32), 0, clock()))
+        for sink in sinks:
+            sink.send(BlendshapeFrame(np.zeros(52, np.float32), 0, clock()))
 
 
 @dataclass(frozen=True, slots=True)

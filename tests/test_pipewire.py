@@ -1,0 +1,103 @@
+"""Faults on a real PipeWire server, started here in a runtime folder of its own.
+
+The figures of issue and README come from ``benchmarks.faults``; the limits here are wide, because a
+busy machine must not turn a test red.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from benchmarks.faults import FAULTS
+from benchmarks.live import rss_mb
+from benchmarks.soundserver import SoundServer, missing_tools, voice
+from edge.contract import InputError
+from edge.microphone import Microphone
+
+
+def _absent() -> str:
+    if tools := missing_tools():
+        return ", ".join(tools)
+    try:
+        import sounddevice  # noqa: F401
+    except (ImportError, OSError) as error:
+        return str(error)
+    return ""
+
+
+pytestmark = pytest.mark.skipif(
+    bool(_absent()),
+    reason=f"NO REAL MICROPHONE FAULT IS TESTED: {_absent()} not installed (apt install pipewire "
+    "wireplumber pipewire-pulse pulseaudio-utils libasound2-plugins libportaudio2 dbus-daemon)",
+)
+
+BACK_IN = {name for name in FAULTS if name not in ("missing at start", "clipping")}
+
+
+@pytest.fixture
+def server() -> Iterator[SoundServer]:
+    with closing(SoundServer()) as made:
+        yield made
+
+
+QUICK = ("missing at start", "unplugged", "frozen (suspended)", "server restarted")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(f, marks=() if f in QUICK else pytest.mark.slow) for f in FAULTS],
+)
+def test_faces_never_stop_rest_during_the_fault_and_move_after_it(
+    server: SoundServer, fault: str
+) -> None:
+    outcome = FAULTS[fault](server)
+    assert outcome.longest_pause_s < 0.5  # receivers give up after that
+    assert outcome.back_s < 6  # nan is not
+    if fault in BACK_IN:
+        assert outcome.rest_s < 1.5
+    assert "heard the other one" not in outcome.note
+    if "away" in outcome.note:
+        assert float(outcome.note.split()[1]) < 0.1
+
+
+def test_a_source_that_does_not_exist_is_refused_by_its_name(server: SoundServer) -> None:
+    server.plug("mic")
+    with pytest.raises(InputError, match=r"'nosuch\.monitor' cannot be opened"):
+        Microphone("nosuch.monitor", 12)
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_a_named_source_at_its_own_rate_carries_the_voice(server: SoundServer, rate: int) -> None:
+    server.play(server.plug("mic", rate, 2).removesuffix(".monitor"), voice(30))
+    loudest, till = 0.0, time.monotonic() + 10
+    with closing(Microphone("mic.monitor", 12)) as mic:
+        while loudest < 0.05 and time.monotonic() < till:
+            if (block := mic.read(0.1)) is not None:
+                loudest = max(loudest, float(abs(block.samples).max()))
+    assert loudest >= 0.05
+
+
+def test_nothing_leaks_over_30_reconnects(server: SoundServer) -> None:
+    server.plug("mic")
+
+    def reconnect(mic: Microphone, times: int) -> tuple[int, int]:
+        goal, till = mic.reconnects + times, time.monotonic() + 60
+        while mic.reconnects < goal and time.monotonic() < till:
+            mic._opening and mic._opening._stream.abort()
+            time.sleep(0.05)
+            while mic.state != "listening" and time.monotonic() < till:
+                time.sleep(0.01)
+        assert mic.reconnects >= goal
+        time.sleep(0.5)
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    with closing(Microphone("mic.monitor", 12)) as mic:
+        before, memory = reconnect(mic, 5), rss_mb()
+        assert reconnect(mic, 30) == before
+        assert rss_mb() - memory < 5
