@@ -14,11 +14,11 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, PRECISIONS, Bundle, read_bundle
 from edge.capture import list_microphones, open_source
 from edge.config import Config, read_config
 from edge.contract import ARKIT_52, FPS, EdgeError, InputError, Sink, UsageError
-from edge.engine import open_engines
+from edge.engine import ENGINES, open_engines
 from edge.meter import Meter
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
     p.add_argument("--config", metavar="FILE", help="edge.yaml; flags win over it")
     p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
+    p.add_argument("--engine", choices=ENGINES, help="what runs the networks (default: auto)")
+    p.add_argument("--precision", choices=PRECISIONS, help="of the networks")
     p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
     p.add_argument("--record", metavar="OUT.csv", help="write every face to a CSV file")
     p.add_argument("--offline", action="store_true", help="file: as fast as possible, no pacing")
@@ -96,7 +98,16 @@ def _config(args: argparse.Namespace) -> Config:
     config = read_config(Path(args.config)) if args.config else Config()
     given = {
         key: value
-        for key in ("mic", "bundle", "lookahead", "seed", "record", "meter")
+        for key in (
+            "mic",
+            "bundle",
+            "lookahead",
+            "engine",
+            "precision",
+            "seed",
+            "record",
+            "meter",
+        )
         if (value := getattr(args, key)) is not None
     }
     if args.to:
@@ -120,7 +131,8 @@ def _list_mics(as_json: bool) -> None:
 def _pipeline(config: Config) -> tuple[Bundle, Pipeline]:
     bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
     lookahead = faces_of(config.lookahead, bundle)
-    return bundle, Pipeline(bundle, open_engines(bundle), lookahead, config.seed)
+    engines = open_engines(bundle, config.engine, config.precision)
+    return bundle, Pipeline(bundle, engines, lookahead, config.seed)
 
 
 def faces_of(lookahead_ms: int | None, bundle: Bundle) -> int:

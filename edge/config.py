@@ -32,6 +32,10 @@ class Config:
     """CSV file for the faces."""
     meter: bool = False
     """Live terminal view."""
+    engine: str = "auto"
+    """``auto``, ``onnxruntime`` or ``tensorrt``."""
+    precision: str | None = None
+    """``fp32``, ``fp16`` or ``int8``; the engine's own choice if absent."""
     queue_ms: int = 120
     """Audio older than this is dropped, not queued."""
 

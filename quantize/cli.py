@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.build import arguments, build_asked
 from edge.contract import EdgeError, MissingError
 
 EXAMPLES = """\
@@ -47,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
         "--lookahead", type=int, default=4, metavar="FACES", help="default of the bundle (4)"
     )
     export.set_defaults(run=_export)
+
+    build = verbs.add_parser("build", help="bundle to TensorRT engines for this device")
+    arguments(build)
+    build.set_defaults(run=build_asked)
     return p
 
 
