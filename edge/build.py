@@ -63,8 +63,8 @@ def open_pair(bundle: Bundle, precision: str | None, may_build: bool) -> tuple[E
                 cuda.close()
                 raise
     except BaseException:
-        for engine in opened:
-            engine.close()
+        for one in opened:
+            one.close()
         raise
     return opened[0], opened[1]
 
@@ -129,8 +129,10 @@ def build_plan(path: Path, trt: Any, *, dla: bool = False, timing: bytes = b"") 
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, complaints.logger)
     if not parser.parse(path.read_bytes()):
-        error = parser.get_error(0)
-        raise MissingError(f"{path}: TensorRT cannot read it ({' '.join(error.desc().split())})")
+        complaint = parser.get_error(0)
+        raise MissingError(
+            f"{path}: TensorRT cannot read it ({' '.join(complaint.desc().split())})"
+        )
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
