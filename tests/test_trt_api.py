@@ -57,7 +57,9 @@ def used() -> set[tuple[str, ...]]:
             name = node.id
             if name == "self" and len(path) > 1:
                 name = path.pop(0).lstrip("_")
-            if name == "trt" and not path[0].startswith("__"):
+            if path[-1].startswith("__"):  # every class has these
+                continue
+            if name == "trt":
                 found.add(tuple(path))
             elif name in CLASSES:
                 found.add((CLASSES[name], *path))
