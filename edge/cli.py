@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge.audio_record import AudioRecord, Recorded
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, PRECISIONS, Bundle, read_bundle
 from edge.capture import Source, open_source
 from edge.config import Config, dump, parse, plain, read_config
 from edge.contract import (
@@ -32,7 +32,7 @@ from edge.contract import (
 from edge.control import Orders
 from edge.devices import list_microphones
 from edge.doctor import doctor
-from edge.engine import open_engines
+from edge.engine import ENGINES, open_engines
 from edge.listen import Listener
 from edge.live import Live, Outputs
 from edge.logs import EveryMinute, set_up_logs
@@ -86,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
     p.add_argument("--config", metavar="FILE", help="edge.yaml; flags win over it")
     p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
+    p.add_argument("--engine", choices=ENGINES, help="what runs the networks (default: auto)")
+    p.add_argument("--precision", choices=PRECISIONS, help="of the networks")
     p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
     p.add_argument("--record", metavar="OUT.csv", help="write every face to a CSV file")
     p.add_argument(
@@ -166,6 +168,8 @@ def _config(args: argparse.Namespace) -> Config:
             "wait_mic",
             "bundle",
             "lookahead",
+            "engine",
+            "precision",
             "seed",
             "record",
             "record_audio",
@@ -211,7 +215,8 @@ def _list_mics(as_json: bool) -> None:
 def _pipeline(config: Config) -> tuple[Bundle, Pipeline]:
     bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
     lookahead = faces_of(config.lookahead, bundle)
-    return bundle, Pipeline(bundle, open_engines(bundle), lookahead, config.seed)
+    engines = open_engines(bundle, config.engine, config.precision)
+    return bundle, Pipeline(bundle, engines, lookahead, config.seed)
 
 
 def faces_of(lookahead_ms: int | None, bundle: Bundle) -> int:

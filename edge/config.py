@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -85,6 +85,10 @@ class Config:
     """A face that would leave later than this after its audio was captured is not sent."""
     realtime: bool = False
     """Run audio and faces before all other programs (SCHED_FIFO) and never swap (mlockall)."""
+    engine: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
+    """What runs the networks; ``auto`` takes TensorRT where an engine was built."""
+    precision: Literal["fp32", "fp16", "int8"] | None = None
+    """Of the networks; the engine's own choice if absent."""
     queue_ms: Annotated[int, Between(10, 10_000)] = 120
     """Audio older than this is dropped, not queued."""
     gains: Mapping[str, Annotated[float, Between(0, 4)]] = field(default_factory=dict)
@@ -169,7 +173,7 @@ def _fit(value: Any, kind: Any, where: str, path: str) -> Any:
         if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
             raise ConfigError(f"{where}: {path}: expected a list of strings, found {value!r}")
         return tuple(rows)
-    if get_origin(kind) is not Annotated and isinstance(get_origin(kind), type):
+    if get_origin(kind) not in (Annotated, Literal) and get_origin(kind) is not None:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: {path}: expected 'name: number' lines, found {value!r}")
         return {k: _fit(v, get_args(kind)[1], where, f"{path}.{k}") for k, v in value.items()}
@@ -177,6 +181,10 @@ def _fit(value: Any, kind: Any, where: str, path: str) -> Any:
 
 
 def _scalar(value: Any, kind: Any, where: str) -> Any:
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ConfigError(f"{where}: expected {', '.join(get_args(kind))}, found {value!r}")
+        return value
     span = None
     if get_origin(kind) is Annotated:
         kind, span = get_args(kind)

@@ -1,19 +1,111 @@
-"""The two networks of a bundle, run by ONNX Runtime on one CPU thread."""
+"""The two networks of a bundle, run by ONNX Runtime on one CPU thread, or by TensorRT."""
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge.bundle import Bundle, Network
-from edge.contract import Engine, Floats, MissingError, Tensors
+from edge.contract import Engine, Floats, MissingError, Tensors, UsageError
+
+log = logging.getLogger("edge")
+
+ENGINES = ("auto", "onnxruntime", "tensorrt")
 
 
-def open_engines(bundle: Bundle) -> tuple[Engine, Engine]:
-    """Generator and decoder of a bundle, ready to step."""
-    return OnnxEngine(bundle.folder, bundle.generator), OnnxEngine(bundle.folder, bundle.decoder)
+def open_engines(
+    bundle: Bundle, engine: str = "auto", precision: str | None = None
+) -> tuple[Engine, Engine]:
+    """Generator and decoder of a bundle, ready to step.
+
+    ``tensorrt`` builds what its cache lacks and raises ``MissingError`` if it cannot run.
+    ``auto`` never builds: it takes TensorRT where ``edge-build`` has been, and goes over to ONNX
+    Runtime, saying so once, when that fails now or later. ``precision`` ``None`` is fp32 for ONNX
+    Runtime; for TensorRT it is the fastest measured on this device, else fp16.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"engine '{engine}': choose one of {', '.join(ENGINES)}")
+    onnx = [
+        lambda network=network: OnnxEngine(bundle.folder, network)
+        for network in bundle.networks(precision)
+    ]
+    if engine == "tensorrt":
+        return _open_tensorrt(bundle, precision, may_build=True)
+    if engine == "auto" and importlib.util.find_spec("tensorrt"):
+        once = Once()
+        try:
+            fast = _open_tensorrt(bundle, precision, may_build=False)
+            return Spared(fast[0], onnx[0], once), Spared(fast[1], onnx[1], once)
+        except MissingError as error:
+            once.say(error)
+    return onnx[0](), onnx[1]()
+
+
+def _open_tensorrt(bundle: Bundle, precision: str | None, may_build: bool) -> tuple[Engine, Engine]:
+    # Imported here: on a machine without TensorRT nothing of it is needed.
+    from edge.build import open_pair
+
+    return open_pair(bundle, precision, may_build)
+
+
+class Once:
+    """Says a single time that TensorRT is out of the game."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def say(self, why: Exception) -> None:
+        """Log it, unless that was done."""
+        if not self._said:
+            log.warning("TensorRT is not used: %s. ONNX Runtime runs instead.", why)
+        self._said = True
+
+
+class Spared:
+    """An engine with another one in reserve, for a GPU that fails in the middle of a stream.
+
+    The state is lost with the GPU, so the network hears silence before the failing step.
+    """
+
+    def __init__(self, engine: Engine, spare: Callable[[], Engine], once: Once) -> None:
+        self._engine = engine
+        self._spare: Callable[[], Engine] | None = spare
+        self._once = once
+
+    def step(self, **inputs: Floats) -> Tensors:
+        """Run once, on the spare engine from the first failure on."""
+        try:
+            return self._engine.step(**inputs)
+        except MissingError as error:
+            self._change(error)
+            return self._engine.step(**inputs)
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        try:
+            self._engine.reset()
+        except MissingError as error:
+            self._change(error)
+
+    def _change(self, error: MissingError) -> None:
+        if self._spare is None:
+            raise error
+        spare, self._spare = self._spare, None
+        self._once.say(error)
+        broken, self._engine = self._engine, spare()
+        try:
+            broken.close()
+        except MissingError as also:  # a GPU that is gone cannot even free its memory
+            log.debug("%s", also)
+
+    def close(self) -> None:
+        """Close the engine in use."""
+        self._engine.close()
 
 
 class OnnxEngine:

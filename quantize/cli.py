@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.build import arguments, build_asked
 from edge.contract import EdgeError, InputError, MissingError
 
 EXAMPLES = """\
@@ -86,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     lint.add_argument("files", type=Path, nargs="+", metavar="FILE.onnx")
     lint.add_argument("--nvidia", action="store_true", help="ask NVIDIA's own parser too")
     lint.set_defaults(run=_lint)
+    build = verbs.add_parser("build", help="bundle to TensorRT engines for this device")
+    arguments(build)
+    build.set_defaults(run=build_asked)
     return p
 
 

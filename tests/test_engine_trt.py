@@ -1,0 +1,213 @@
+"""TensorRT's engine on a fake GPU that computes: turns, graphs, state, and the way back to CPU."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edge.build
+import edge.engine
+from edge.bundle import DEFAULT, Bundle, Network, read_bundle
+from edge.contract import Floats, MissingError, UsageError
+from edge.engine import OnnxEngine, Spared, open_engines
+from edge.engine_trt import TensorrtEngine
+from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    return read_bundle(DEFAULT)
+
+
+@pytest.fixture
+def gpu() -> FakeGpu:
+    return FakeGpu()
+
+
+@pytest.fixture
+def trt(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeTensorrt:
+    """A machine with a GPU, TensorRT and an empty cache."""
+    fake = FakeTensorrt(gpu)
+    monkeypatch.setitem(sys.modules, "tensorrt", fake)  # type: ignore[arg-type]
+    monkeypatch.setattr(edge.engine.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(edge.build, "load_driver", lambda: None)
+    monkeypatch.setattr(edge.build, "open_cuda", lambda: FakeCuda(gpu))
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    return fake
+
+
+def plan_of(bundle: Bundle, network: Network) -> bytes:
+    return b"PLAN" + (bundle.folder / network.file).read_bytes()
+
+
+def heard(bundle: Bundle, steps: int, seed: int = 0) -> list[dict[str, Floats]]:
+    rng = np.random.default_rng(seed)
+    onehot = np.eye(len(bundle.lookaheads), dtype=np.float32)[:1]
+    mels = [rng.normal(-1, 1, (1, 1, 40)).astype(np.float32) for _ in range(steps)]
+    return [{"mels": each, "lookahead": onehot} for each in mels]
+
+
+def run(engine: Any, given: list[dict[str, Floats]], name: str = "latent") -> Floats:
+    return np.stack([engine.step(**inputs)[name].copy() for inputs in given])
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_thirty_steps_equal_onnx_runtime(bundle: Bundle, gpu: FakeGpu, graph: bool) -> None:
+    network = bundle.generator
+    cuda = FakeCuda(gpu)
+    engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), cuda, graph)
+    given = heard(bundle, 30)
+    expected = run(OnnxEngine(bundle.folder, network), given)
+    assert np.abs(run(engine, given) - expected).max() < 1e-6
+    assert cuda.launches == (30 if graph else 0)
+    engine.close()
+
+
+def test_a_step_allocates_nothing_and_returns_the_same_arrays(bundle: Bundle, gpu: FakeGpu) -> None:
+    cuda = FakeCuda(gpu)
+    network = bundle.generator
+    engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), cuda)
+    before, given = cuda.allocations, heard(bundle, 3)
+    arrays = {id(engine.step(**inputs)["latent"]) for inputs in given}
+    assert len(arrays) == 1
+    assert cuda.allocations == before
+    engine.close()
+
+
+@pytest.mark.parametrize("steps", [3, 4])
+def test_reset_forgets_after_odd_and_even_steps(bundle: Bundle, gpu: FakeGpu, steps: int) -> None:
+    network = bundle.generator
+    trt = FakeTensorrt(gpu)
+    engine = TensorrtEngine(plan_of(bundle, network), network, trt, FakeCuda(gpu))
+    given = heard(bundle, 6)
+    first = run(engine, given)
+    engine.reset()
+    run(engine, heard(bundle, steps, seed=1))
+    engine.reset()
+    assert np.array_equal(run(engine, given), first)
+    engine.close()
+
+
+def test_closing_twice_frees_all_memory(bundle: Bundle, gpu: FakeGpu) -> None:
+    network = bundle.generator
+    engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), FakeCuda(gpu))
+    assert gpu.memory
+    engine.close()
+    engine.close()
+    assert not gpu.memory
+
+
+def test_a_damaged_plan_is_one_sentence_and_frees_the_device(bundle: Bundle, gpu: FakeGpu) -> None:
+    cuda = FakeCuda(gpu)
+    with pytest.raises(MissingError, match=r"generator\.onnx: .*edge-build.*Magic tag does not"):
+        TensorrtEngine(b"?", bundle.generator, FakeTensorrt(gpu), cuda)
+    assert cuda.closed
+
+
+def test_an_engine_of_other_networks_is_refused(bundle: Bundle, gpu: FakeGpu) -> None:
+    plan = plan_of(bundle, bundle.decoder)
+    with pytest.raises(MissingError, match=r"generator\.onnx: .* not what bundle.yaml says"):
+        TensorrtEngine(plan, bundle.generator, FakeTensorrt(gpu), FakeCuda(gpu))
+
+
+def test_tensorrt_builds_what_its_cache_lacks_once(bundle: Bundle, trt: FakeTensorrt) -> None:
+    for _ in range(2):
+        for engine in open_engines(bundle, "tensorrt"):
+            engine.close()
+    assert trt.builds == 2
+
+
+def test_auto_runs_on_the_cpu_and_builds_nothing_without_built_engines(
+    bundle: Bundle, trt: FakeTensorrt, gpu: FakeGpu, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines = open_engines(bundle)
+    assert [type(engine) for engine in engines] == [OnnxEngine, OnnxEngine]
+    assert trt.builds == 0
+    assert not gpu.memory
+    assert caplog.text.count("run edge-build") == 1
+
+
+def test_auto_takes_built_engines(bundle: Bundle, trt: FakeTensorrt) -> None:
+    for engine in open_engines(bundle, "tensorrt"):
+        engine.close()
+    generator, decoder = open_engines(bundle)
+    given = heard(bundle, 5)
+    expected = run(OnnxEngine(bundle.folder, bundle.networks("fp32")[0]), given)
+    assert trt.engines
+    # The bundle's own default may be fp16 here, which this fake runs as ONNX Runtime does.
+    assert np.abs(run(generator, given) - expected).max() < 0.05
+    generator.close()
+    decoder.close()
+
+
+def test_auto_says_nothing_where_tensorrt_is_not_installed(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(edge.engine.importlib.util, "find_spec", lambda name: None)
+    assert isinstance(open_engines(bundle)[0], OnnxEngine)
+    assert not caplog.records
+
+
+def test_a_gpu_that_fails_mid_stream_hands_over_to_the_cpu_and_says_so_once(
+    bundle: Bundle, trt: FakeTensorrt, gpu: FakeGpu, caplog: pytest.LogCaptureFixture
+) -> None:
+    for engine in open_engines(bundle, "tensorrt", "fp32"):
+        engine.close()
+    generator, decoder = open_engines(bundle, "auto", "fp32")
+    given = heard(bundle, 8)
+    run(generator, given[:3])
+    for cuda in gpu.cudas.values():
+        cuda.broken = True
+    caplog.set_level(logging.INFO)
+    after = run(generator, given[3:])
+    decoder.step(latent=after[0])
+    fresh = run(OnnxEngine(bundle.folder, bundle.generator), given[3:])
+    assert np.array_equal(after, fresh)
+    assert caplog.text.count("ONNX Runtime runs instead") == 1
+    assert not gpu.memory
+
+
+def test_a_gpu_that_fails_on_reset_hands_over_too(bundle: Bundle) -> None:
+    class Broken:
+        closed = False
+
+        def step(self, **inputs: Floats) -> dict[str, Floats]:
+            raise AssertionError
+
+        def reset(self) -> None:
+            raise MissingError("CUDA: gone")
+
+        def close(self) -> None:
+            self.closed = True
+            raise MissingError("CUDA: still gone")
+
+    broken = Broken()
+    spare = OnnxEngine(bundle.folder, bundle.generator)
+    engine = Spared(broken, lambda: spare, edge.engine.Once())
+    engine.reset()
+    assert broken.closed
+    assert run(engine, heard(bundle, 1)).shape == (1, 1, 1, 64)
+
+
+def test_demanded_tensorrt_does_not_fall_back(
+    bundle: Bundle, trt: FakeTensorrt, gpu: FakeGpu
+) -> None:
+    generator, decoder = open_engines(bundle, "tensorrt", "fp32")
+    for engine in trt.engines:
+        engine.fails = True
+    for cuda in gpu.cudas.values():
+        cuda.broken = True
+    with pytest.raises(MissingError, match="launch failure"):
+        generator.step(**heard(bundle, 1)[0])
+    generator.close()
+    decoder.close()
+
+
+def test_an_unknown_engine_is_a_usage_error(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="'cuda': choose one of auto, onnxruntime, tensorrt"):
+        open_engines(bundle, "cuda")
