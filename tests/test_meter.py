@@ -51,7 +51,7 @@ def test_without_a_terminal_it_is_one_line() -> None:
     assert "\x1b" not in line
     assert "jaw 0.50  round 0.25" in line
     assert "-35 dBFS" in line
-    assert "1 faces, latency p50 10.0 ms" in line
+    assert "1 faces, latency p50 9.9 ms" in line
 
 
 def test_in_a_terminal_the_picture_is_drawn_over_the_last_one() -> None:
