@@ -86,6 +86,9 @@ class Stage:
             self._pass(frame)
 
     def _pass(self, frame: BlendshapeFrame) -> None:
+        if not (self._mirror or self._scaled):
+            self._sink.send(frame)
+            return
         weights, head = frame.weights, frame.head
         if self._mirror:
             weights, head = weights[self._take], head * (1, -1, -1)

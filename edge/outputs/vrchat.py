@@ -83,11 +83,15 @@ class VRChat:
         if refresh:
             self._last[:] = values
             return [*self._fixed, *self._elements]
-        changed = np.abs(values - self._last) > EPSILON
-        np.copyto(self._last, values, where=changed)
-        return [self._elements[i] for i in np.flatnonzero(changed).tolist()]
+        changed = (np.abs(values - self._last) > EPSILON).nonzero()[0]
+        self._last[changed] = values[changed]
+        return [self._elements[i] for i in changed.tolist()]
 
     def _deliver(self, parts: list[bytes | memoryview]) -> None:
+        if sum(map(len, parts)) + len(HEADER) <= LARGEST:
+            if parts:
+                self._target.send(b"".join([HEADER, *parts]))
+            return
         group, size = [HEADER], len(HEADER)
         for part in parts:
             if size + len(part) > LARGEST:
@@ -95,8 +99,7 @@ class VRChat:
                 group, size = [HEADER], len(HEADER)
             group.append(part)  # type: ignore[arg-type]
             size += len(part)
-        if len(group) > 1:
-            self._target.send(b"".join(group))
+        self._target.send(b"".join(group))
 
     def close(self) -> None:
         """Release the socket."""
