@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from edge.contract import BlendshapeFrame
 from edge.report import Report, Score, Source
@@ -29,7 +29,11 @@ class JournalFormatter(logging.Formatter):
         return mark + super().format(record).replace("\n", f"\n{mark}")
 
 
-class StandardError(logging.StreamHandler[TextIO]):
+# Python 3.10 knows the type in brackets only while types are checked.
+Stream = logging.StreamHandler[TextIO] if TYPE_CHECKING else logging.StreamHandler
+
+
+class StandardError(Stream):
     """Writes to what ``sys.stderr`` is at that moment: tests replace and close it."""
 
     def emit(self, record: logging.LogRecord) -> None:
