@@ -29,8 +29,10 @@ class JournalFormatter(logging.Formatter):
         return mark + super().format(record).replace("\n", f"\n{mark}")
 
 
-# Python 3.10 knows the type in brackets only while types are checked.
-Stream = logging.StreamHandler[TextIO] if TYPE_CHECKING else logging.StreamHandler
+if TYPE_CHECKING:
+    Stream = logging.StreamHandler[TextIO]
+else:  # Python 3.10 does not know the brackets at run time
+    Stream = logging.StreamHandler
 
 
 class StandardError(Stream):

@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.toolchain
+
 EDGE = Path(__file__).parents[1] / "edge"
 BINDINGS = ("tensorrt-cu12-bindings==10.3.0", "tensorrt-cu13-bindings==11.4.0.106")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetalk-tests"
+CACHE /= f"python{sys.version_info.major}.{sys.version_info.minor}"
 LIBRARIES = ("libnvinfer", "libnvinfer_plugin", "libnvonnxparser")
 
 # edge names its variables after TensorRT's classes, so that this test can follow them.
