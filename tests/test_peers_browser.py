@@ -1,4 +1,4 @@
-"""A VRM in a browser moves from our packets: npm osc reads them, three-vrm in Chromium holds them."""
+"""A VRM in a browser moves from our packets: npm osc reads them, three-vrm holds them."""
 
 import json
 import os
