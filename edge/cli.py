@@ -5,47 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from edge.audio_record import AudioRecord, Recorded
-from edge.bundle import DEFAULT, PRECISIONS, Bundle, read_bundle
-from edge.capture import Source, open_source
+from edge.bundle import PRECISIONS
 from edge.config import Config, dump, parse, plain, read_config
 from edge.contract import (
     ARKIT_52,
     ConfigError,
     EdgeError,
     InputError,
-    MissingError,
     Sink,
     UsageError,
 )
-from edge.control import Orders
 from edge.devices import list_microphones
 from edge.doctor import doctor
-from edge.engine import ENGINES, open_engines
-from edge.listen import Listener
-from edge.live import Live, Outputs
-from edge.logs import EveryMinute, set_up_logs
-from edge.meter import Meter
-from edge.metrics import Metrics
+from edge.engine import ENGINES
+from edge.logs import set_up_logs
 from edge.outputs import open_output
-from edge.pipeline import Pipeline
 from edge.probe import send_probe
-from edge.realtime import be_realtime, tight_timers
 from edge.record import CsvRecord
-from edge.runtime import Score, run, run_offline
-from edge.service import Service, managed, open_service
-from edge.status import describe
+from edge.runtime import run_offline
+from edge.wiring import edgetalk_version, open_pipeline, run_live
 
 log = logging.getLogger("edge")
 
@@ -123,14 +108,6 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def edgetalk_version() -> str:
-    """Version of the installed package."""
-    try:
-        return version("edgetalk")
-    except PackageNotFoundError:
-        return "0+source"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit status. Every failure is one sentence on standard error."""
     args = parser().parse_args(argv)
@@ -141,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.list_mics:
             _list_mics(args.json)
         elif args.doctor:
-            return doctor(_config(args), _pipeline, args.json)
+            return doctor(_config(args), open_pipeline, args.json)
         elif args.probe:
             _probe(_config(args))
         elif args.print_config:
@@ -149,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.offline:
             _offline(_config(args), args.to, args.json)
         else:
-            _live(_config(args), partial(_config, args) if args.config else None)
+            run_live(_config(args), partial(_config, args) if args.config else None)
     except EdgeError as error:
         log.error("%s", error)
         return error.status
@@ -212,27 +189,10 @@ def _list_mics(as_json: bool) -> None:
             print(f"{mark} {index:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
 
 
-def _pipeline(config: Config) -> tuple[Bundle, Pipeline]:
-    bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
-    lookahead = faces_of(config.lookahead, bundle)
-    engines = open_engines(bundle, config.engine, config.precision)
-    return bundle, Pipeline(bundle, engines, lookahead, config.seed)
-
-
-def faces_of(lookahead_ms: int | None, bundle: Bundle) -> int:
-    """Look-ahead in faces; it must be one that the bundle was trained for."""
-    if lookahead_ms is None:
-        return bundle.lookahead
-    if lookahead_ms not in bundle.offered_ms:
-        choice = ", ".join(map(str, bundle.offered_ms))
-        raise UsageError(f"--lookahead {lookahead_ms}: this bundle offers {choice} (ms)")
-    return bundle.offered_ms[lookahead_ms]
-
-
 def _offline(config: Config, to: Sequence[str] | None, as_json: bool) -> None:
     if not config.mic.startswith("file:"):
         raise UsageError("--offline needs a file: --mic file:PATH")
-    _, pipeline = _pipeline(config)
+    _, pipeline = open_pipeline(config)
     with ExitStack() as stack:
         # No network unless it was asked for on this command line.
         sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in to or ()]
@@ -251,88 +211,6 @@ def _offline(config: Config, to: Sequence[str] | None, as_json: bool) -> None:
 def _probe(config: Config) -> None:
     with ExitStack() as stack:
         send_probe([stack.enter_context(closing(open_output(url))) for url in config.to])
-
-
-def _source(config: Config, stack: ExitStack) -> Source:
-    # Where a service manager listens nobody is there to plug in a microphone and try again.
-    wait = config.wait_mic or managed()
-    source: Source = open_source(config.mic, config.queue_ms, config.channel, wait, config.realtime)
-    stack.enter_context(closing(source))
-    if config.record_audio:
-        record = stack.enter_context(closing(AudioRecord(config.record_audio)))
-        log.info("audio is being recorded to %s: tell the people nearby", config.record_audio)
-        source = Recorded(source, record)
-    return source
-
-
-def _live(config: Config, load: Callable[[], Config] | None) -> None:
-    tight_timers()
-    bundle, pipeline = _pipeline(config)
-    stop, score = threading.Event(), Score()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
-    with ExitStack() as stack:
-        outputs = stack.enter_context(
-            closing(Outputs(config.to, partial(open_output, delay=pipeline.delay)))
-        )
-        sinks: list[Sink] = [outputs]
-        if config.record:
-            sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
-        source = _source(config, stack)
-        title = (
-            f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}, "
-            f"declared delay {pipeline.delay * 1000:.0f} ms"
-        )
-        log.info("%s", title)
-        if config.meter:
-            sinks.append(stack.enter_context(closing(Meter(sys.stdout, score, "EdgeTalk"))))
-        if config.metrics is not None:
-            stack.enter_context(closing(Metrics(config.metrics, score, source)))
-        sinks.append(EveryMinute(score, source))
-        # Last: a face that reaches the service has left.
-        if service := open_service(score, source):
-            sinks.append(stack.enter_context(closing(service)))
-        live = Live(bundle, pipeline, outputs, config, load)
-        signal.signal(signal.SIGHUP, partial(_reload, live, service))
-        _open_control(stack, live, score, source)
-        if config.realtime:
-            be_realtime()
-        late = config.max_latency_ms / 1000
-        run(source, pipeline, sinks, stop, score, max_latency=late, between=live.inbox.drain)
-    p50, p99 = score.latency_ms()
-    log.info(
-        "%d faces and %d at rest; latency p50 %.1f ms, p99 %.1f ms; %d late, %d lost, "
-        "%d blocks of audio dropped",
-        score.faces, score.rested, p50, p99, score.dropped["late"], score.dropped["lost"],
-        source.dropped,
-    )  # fmt: skip
-
-
-def _reload(live: Live, service: Service | None, *_: object) -> None:
-    if service:
-        service.reloading()
-    live.reload()
-
-
-def _open_control(stack: ExitStack, live: Live, score: Score, source: Source) -> None:
-    """OSC in, unless it is turned off or its usual port is taken."""
-    control, began = live.config.control, time.monotonic()
-    if control is None:
-        return
-
-    def status() -> dict[str, object]:
-        up = {"version": edgetalk_version(), "uptime_s": round(time.monotonic() - began, 1)}
-        return up | describe(live, score, source)
-
-    try:
-        listener = Listener(Orders(live, status, control.allow), control)
-    except MissingError as error:
-        if control.port is not None:
-            raise
-        log.warning("%s Running without control.", str(error) + ".")
-        return
-    stack.enter_context(closing(listener))
-    log.info("control: OSC on UDP %s:%d", *listener.address)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from edge import cli, listen
+from edge import cli, listen, wiring
 from edge.capture import PacedFile
 from edge.cli import main
 from edge.config import Control
@@ -136,7 +136,7 @@ def test_without_a_port_asked_for_a_taken_one_is_a_warning(
         closing(PacedFile(DEMO)) as source,
     ):
         other.bind(("127.0.0.1", port))
-        cli._open_control(stack, desk.live, Score(), source)
+        wiring.open_control(stack, desk.live, Score(), source)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].endswith("Running without control.")
 
