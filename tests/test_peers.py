@@ -15,7 +15,8 @@ import pytest
 
 from edge.contract import ARKIT_52, BlendshapeFrame
 from edge.outputs import open_output
-from edge.outputs.livelink import packet
+from edge.outputs.common import Shapes
+from edge.outputs.livelink import LiveLink, packet
 
 RECORDED = Path(__file__).parents[2] / "shared/data/livelink_udp_packets"
 RAMP = np.linspace(0.01, 0.99, 52, dtype=np.float32)
@@ -203,6 +204,16 @@ def test_pylivelinkface_reads_every_value_by_name():
         assert got.get_blendshape(theirs) == pytest.approx(value, abs=1e-5), name
 
 
+class Into:
+    """A target that keeps what it is told to send."""
+
+    def __init__(self, sent: list[bytes]) -> None:
+        self._sent = sent
+
+    def send(self, data: bytes) -> None:
+        self._sent.append(bytes(data))
+
+
 def test_recorded_packets_come_back_byte_for_byte():
     if not RECORDED.exists():
         pytest.skip("the recorded Live Link packets are not here: ../shared is absent")
@@ -222,5 +233,13 @@ def test_recorded_packets_come_back_byte_for_byte():
             struct.pack_into(">ifiiB", ours, 9 + n + m, index, sub, rate, per, shapes)
             ours[-244:] = data[-244:]
             assert bytes(ours) == data
+            # The 52 weights go the whole way: parsed, sent as a face, the same bytes again. (The 9
+            # angles cannot: ours follow from the head and the gaze, not from nine free numbers.)
+            weights = np.frombuffer(data[-244:], ">f4")[:52].astype(np.float32)
+            sent: list[bytes] = []
+            options = {"where": "", "name": name, "device": device, "fps": "60"}
+            sink = LiveLink(Into(sent), Shapes(), options)  # type: ignore[arg-type]
+            sink.send(BlendshapeFrame(weights, 0, 0.0))
+            assert sent[0][-244:-36] == data[-244:-36]
             seen += 1
     assert seen > 100
