@@ -165,3 +165,10 @@ def test_flags_win_and_are_checked_like_the_file(
     for wrong in (["--seed", "-1"], ["--control", "often"], ["--control", "70000"]):
         assert main([*given, *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("key", "value"), [("engine", "cuda"), ("precision", "fp8")])
+def test_a_word_that_is_no_choice_is_answered_with_the_choices(key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"edge.yaml: {key}: expected .*, found '{value}'"):
+        parse({key: value}, "edge.yaml")
+    assert parse({key: None if key == "precision" else "auto"}, "edge.yaml") == Config()

@@ -79,6 +79,8 @@ def test_the_closure_loss_asks_for_shut_lips_in_the_middle_of_p_b_and_m() -> Non
     assert closure_loss(predicted, visemes, spread) == pytest.approx(0.09)
     predicted[0, 2, CLOSE] = 0.3  # only the middle one counts, and its lips touch now
     assert closure_loss(predicted, visemes, spread) == 0.0
+    predicted[0, 2, CLOSE] = 0.9  # pressed harder than shut costs nothing
+    assert closure_loss(predicted, visemes, spread) == 0.0
     assert closure_loss(predicted * 0 + 1, torch.zeros(1, 5, dtype=torch.long), spread) == 0.0
 
 
