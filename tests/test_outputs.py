@@ -214,3 +214,16 @@ def test_both_eyes_looking_right_is_positive_x_for_each():
 def test_a_turn_to_the_left_is_negative_about_unitys_y():
     assert unity(0, np.pi / 2, 0) == pytest.approx((0, -(0.5**0.5), 0, 0.5**0.5))
     assert unity(np.pi / 2, 0, 0) == pytest.approx((0.5**0.5, 0, 0, 0.5**0.5))
+
+
+def test_a_name_with_both_addresses_is_reached_over_ipv4(receiver, monkeypatch):
+    port = receiver.getsockname()[1]
+    both = [
+        (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("::1", port, 0, 0)),
+        (socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    sink = open_output(f"osc://localhost:{port}")
+    sink.send(face())
+    sink.close()
+    assert len(waiting(receiver)) == 1

@@ -24,9 +24,12 @@ class Target:
     def __init__(self, host: str, port: int, every: float = RESOLVE_EVERY) -> None:
         try:
             # Resolved once: a name lookup inside ``send`` could stall the face.
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+            every_address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError) as error:  # UnicodeError: no host can have that name
             raise MissingError(f"cannot find host '{host}' ({error}); check the output") from error
+        # IPv4 if there is one: ``localhost`` is often ::1 first, receivers bind 0.0.0.0, and nobody
+        # tells a sender of UDP that none listens.
+        found = min(every_address, key=lambda a: a[0] != socket.AF_INET)
         self._family = found[0]
         self._socket = socket.socket(self._family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
