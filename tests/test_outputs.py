@@ -216,6 +216,14 @@ def test_a_turn_to_the_left_is_negative_about_unitys_y():
     assert unity(np.pi / 2, 0, 0) == pytest.approx((0.5**0.5, 0, 0, 0.5**0.5))
 
 
+def test_live_link_eyes_turn_as_an_iphone_says(receiver):
+    left = face(eyeLookOutLeft=1, eyeLookInRight=1, eyeLookDownLeft=1, eyeLookDownRight=1)
+    (data,) = sent(receiver, "livelink", left)
+    yaw, pitch, _, yaw2, pitch2, _ = struct.unpack(">6f", data[-24:])
+    assert yaw < 0 < pitch
+    assert (yaw, pitch) == (yaw2, pitch2)
+
+
 def test_a_name_with_both_addresses_is_reached_over_ipv4(receiver, monkeypatch):
     port = receiver.getsockname()[1]
     both = [

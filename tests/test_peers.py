@@ -243,3 +243,25 @@ def test_recorded_packets_come_back_byte_for_byte():
             assert sent[0][-244:-36] == data[-244:-36]
             seen += 1
     assert seen > 100
+
+
+def test_a_recorded_iphone_turns_its_eyes_as_we_do():
+    path = RECORDED / "dao.gesichter"
+    if not path.exists():
+        pytest.skip("the recorded Live Link packets are not here: ../shared is absent")
+    raw = gzip.decompress(path.read_bytes())
+    (count,) = struct.unpack_from(">I", raw, 1)
+    at, theirs = 5, []
+    for _ in range(count):
+        (size,) = struct.unpack_from(">I", raw, at)
+        at += 4 + size
+        theirs.append(np.frombuffer(raw[at - 244 : at], ">f4").astype(np.float32))
+    sent: list[bytes] = []
+    options = {"where": "", "name": "", "device": "", "fps": "60"}
+    sink = LiveLink(Into(sent), Shapes(), options)  # type: ignore[arg-type]
+    for values in theirs:
+        sink.send(BlendshapeFrame(values[:52], 0, 0.0))
+    ours = np.array([np.frombuffer(data[-244:], ">f4") for data in sent])
+    for angle in (55, 56, 58, 59):  # yaw and pitch, left and right
+        agreed = np.corrcoef(ours[:, angle], np.array(theirs)[:, angle])[0, 1]
+        assert agreed > 0.99, angle

@@ -24,7 +24,8 @@ def packet(device: str, subject: str, fps: int) -> bytearray:
 class LiveLink:
     """52 shapes and 9 angles a datagram; Unreal takes them by place, so a region says 0 elsewhere.
 
-    Angles are radians, yaw before pitch before roll, signed as ``BlendshapeFrame.head``.
+    Angles are radians, yaw before pitch before roll. An iPhone's recording gives an eye's yaw as
+    positive to the character's right, against our own sign, and its pitch as positive down.
     """
 
     OPTIONS = {"name": (), "device": ()}  # noqa: RUF012
@@ -51,7 +52,7 @@ class LiveLink:
             values[52:55] = yaw, pitch, roll
         if self._shapes.gaze:
             left_pitch, left_yaw, right_pitch, right_yaw = eyes(frame.weights)
-            values[55:61] = left_yaw, left_pitch, 0, right_yaw, right_pitch, 0
+            values[55:61] = -left_yaw, left_pitch, 0, -right_yaw, right_pitch, 0
         struct.pack_into(">i", self._data, self._frame_at, self._frame)
         self._frame = (self._frame + 1) & 0x7FFFFFFF
         self._data[-244:] = values.tobytes()
