@@ -109,6 +109,11 @@ class Pipeline:
             return self._raw
         latent = self._generator.step(mels=mels, lookahead=self._choice)["latent"]
         raw: Floats = self._decoder.step(latent=latent)["weights"][0, 0]
+        if not np.isfinite(raw).all():
+            # Recurrent state would carry it into every later face; better to begin anew.
+            self._generator.reset()
+            self._decoder.reset()
+            return np.zeros(52, np.float32)
         if not self.half:
             return raw
         between: Floats = (self._raw + raw) * np.float32(0.5)

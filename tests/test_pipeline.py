@@ -213,3 +213,14 @@ def test_the_shipped_bundle_keeps_still_in_pure_silence() -> None:
     others = [i for i in range(14, 41)]
     shown = np.array([f.weights[others] for f in frames])
     assert np.ptp(shown, axis=0).max() < 0.01
+
+
+def test_networks_that_answer_nan_are_begun_anew_and_no_face_shows_it() -> None:
+    generator, decoder = FakeGenerator(), FakeDecoder()
+    pipeline = Pipeline(fake_bundle(), (generator, decoder))
+    resets = generator.resets
+    decoder._last = float("nan")  # from now on every face would be NaN
+    frames = pipeline.push(AudioBlock(noise(0.5), 0, 0.0))
+    assert len(frames) > 20
+    assert all(np.isfinite(frame.weights).all() for frame in frames)
+    assert generator.resets == resets + 1
