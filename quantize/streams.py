@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from edge.audio import read_audio
-from edge.contract import ARKIT_52, SAMPLE_RATE, Floats, faces_within
+from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, faces_within
 from edge.features import Features, mel_filters
 from quantize.augment import Rng, Rooms, Voice, colour, draw_voice, speak
 from quantize.data import Clip
@@ -56,6 +56,10 @@ class Stream:
     """(T,) index into ``VISEMES`` or ``UNKNOWN``."""
     trust: Floats
     """(T,) weight of the targets: 1 where captured, less where only the phone is known."""
+    clip: NDArray[np.int32]
+    """(T,) which of the clips is heard; -1 in the pause before one."""
+    moment: Floats
+    """(T,) seconds into that clip as it was recorded, whatever the tempo it is spoken at here."""
 
     def save(self, path: Path) -> None:
         """Write to a temporary file, then rename: a cut-off run leaves no half file."""
@@ -67,6 +71,8 @@ class Stream:
                 targets=self.targets.astype(np.float16),
                 live=np.packbits(self.live, axis=1),
                 visemes=self.visemes.astype(np.int8),
+                clip=self.clip.astype(np.int16),
+                moment=self.moment,
             )
         partial.rename(path)
 
@@ -80,7 +86,14 @@ class Stream:
             np.unpackbits(stored["live"], axis=1, count=len(ARKIT_52)).astype(bool),
             stored["visemes"].astype(np.int64),
             np.ones(len(stored["mels"]), np.float32),
+            stored["clip"].astype(np.int32),
+            stored["moment"],
         )
+
+
+def joined(parts: Sequence[Stream]) -> Stream:
+    """Streams one after the other."""
+    return Stream(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Stream)))
 
 
 def listen(clips: Sequence[Clip], found: Path, track: Callable = iter) -> list[Spoken]:
@@ -115,36 +128,29 @@ def render(
     ``repeat`` says how often a source is used in one rendition (FACEGOOD is short and rich).
     """
     rng = np.random.default_rng(seed)
-    queue = [c for c in clips for _ in range(repeat.get(c.clip.source, 1))]
-    parts = []
-    for at in rng.permutation(len(queue)):
-        parts.append(_say(queue[at], scales, rooms, rng))
-    return Stream(
-        np.concatenate([p.mels for p in parts]),
-        np.concatenate([p.targets for p in parts]),
-        np.concatenate([p.live for p in parts]),
-        np.concatenate([p.visemes for p in parts]),
-        np.concatenate([p.trust for p in parts]),
-    )
+    queue = [at for at, c in enumerate(clips) for _ in range(repeat.get(c.clip.source, 1))]
+    parts = [_say(clips[at], at, scales, rooms, rng) for at in rng.permutation(queue)]
+    return joined(parts)
 
 
 def plain(spoken: Spoken, scales: dict[str, Scale]) -> Stream:
     """One clip as it is, for validation."""
-    return _describe(spoken, Voice(), spoken.sound, 0, scales, None)
+    return _describe(spoken, 0, Voice(), spoken.sound, 0, scales, None)
 
 
-def _say(spoken: Spoken, scales: dict[str, Scale], rooms: Rooms, rng: Rng) -> Stream:
+def _say(spoken: Spoken, at: int, scales: dict[str, Scale], rooms: Rooms, rng: Rng) -> Stream:
     voice = draw_voice(rng)
     samples = speak(spoken.sound, voice)
     # A pause before the clip: mostly short, sometimes long, in the same room and noise.
     pause = int(rng.exponential(0.3) * 60) if rng.random() < 0.95 else int(rng.uniform(60, 240))
     quiet = np.zeros(pause * SAMPLE_RATE // 60, np.float32)
     samples = rooms.place(np.concatenate([quiet, samples]), rng)
-    return _describe(spoken, voice, samples, pause, scales, rng)
+    return _describe(spoken, at, voice, samples, pause, scales, rng)
 
 
 def _describe(
     spoken: Spoken,
+    at: int,
     voice: Voice,
     samples: Floats,
     pause: int,
@@ -169,6 +175,10 @@ def _describe(
         np.broadcast_to(live, (len(mels), 52)),
         np.concatenate([np.full(pause, 0 if spoken.phones else UNKNOWN), labels]),
         np.ones(len(mels), np.float32),
+        np.concatenate([np.full(pause, -1), np.full(faces, at)]).astype(np.int32),
+        np.concatenate([np.zeros(pause), (np.arange(faces) + 1) * voice.tempo / FPS]).astype(
+            np.float32
+        ),
     )
 
 

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -318,13 +318,7 @@ def windows(stream: Stream, config: RunConfig) -> Iterator[Stream]:
     starts = np.arange(config.batch) * length
     for at in range(longest, length - config.window + 1, config.window):
         rows = starts[:, None] + np.arange(at - longest, at + config.window)
-        yield Stream(
-            stream.mels[rows],
-            stream.targets[rows],
-            stream.live[rows],
-            stream.visemes[rows],
-            stream.trust[rows],
-        )
+        yield Stream(*(getattr(stream, f.name)[rows] for f in fields(Stream)))
 
 
 def delayed(

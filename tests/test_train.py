@@ -104,6 +104,8 @@ def stream(length: int) -> Stream:
         np.ones((length, 52), bool),
         count.astype(np.int64),
         np.ones(length, np.float32),
+        np.zeros(length, np.int32),
+        count / 60,
     )
 
 
