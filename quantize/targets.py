@@ -64,20 +64,20 @@ def to_sixty(capture: Capture, faces: int, tempo: float = 1.0) -> Floats:
     return out
 
 
-def fit_scales(clips: Iterable[Clip]) -> dict[str, Scale]:
+def fit_scales(clips: Iterable[Clip], names: Sequence[str] = LEARNED) -> dict[str, Scale]:
     """One ``Scale`` a source, from the clips given (training clips, so that no test leaks)."""
     sources: dict[str, list[Capture]] = {}
     for clip in clips:
         if clip.capture:
             sources.setdefault(clip.source, []).append(clip.capture)
-    return {source: fit_scale(captures) for source, captures in sources.items()}
+    return {source: fit_scale(captures, names) for source, captures in sources.items()}
 
 
-def fit_scale(captures: Sequence[Capture]) -> Scale:
-    """Zero and factor of each channel over all frames of one source."""
+def fit_scale(captures: Sequence[Capture], names: Sequence[str] = LEARNED) -> Scale:
+    """Zero and factor of each of the channels ``names`` over all frames of one source."""
     zero, factor = np.zeros(52, np.float32), np.zeros(52, np.float32)
     spread = arkit_spread()
-    for name in {n for c in captures for n in c.names}.intersection(LEARNED):
+    for name in {n for c in captures for n in c.names}.intersection(names):
         values = np.concatenate(
             [c.values[:, c.names.index(name)] for c in captures if name in c.names]
         )

@@ -1,0 +1,91 @@
+"""What is said, whoever says it: the content encoder of EmoTalk (Peng et al., ICCV 2023), small.
+
+EmoTalk takes wav2vec2-large (315 M parameters, trained on thousands of hours). Ours is 3 M
+ConvNeXt blocks (Liu et al. 2022) over log-mel frames, taught on 270 voices to name the viseme
+spoken, also where the sound was masked out (HuBERT's task, Hsu et al. 2021, with aligned phones as
+the classes). It sees the past and the future, about a second of each; teachers need not stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.features import N_MELS
+
+
+@dataclass(frozen=True, slots=True)
+class ContentConfig:
+    """Sizes of the encoder."""
+
+    width: int = 224
+    blocks: int = 8
+    hidden: int = 128
+    """Hidden units of the recurrent layer, in each direction."""
+    content: int = 160
+    """Length of a content feature."""
+    visemes: int = 15
+    dropout: float = 0.15
+
+
+class Block(nn.Module):
+    """One ConvNeXt block over time: depthwise convolution, then a small network a frame.
+
+    x (B, T, C) -> (B, T, C).
+    """
+
+    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.over_time = nn.Conv1d(
+            width, width, 7, padding=3 * dilation, dilation=dilation, groups=width
+        )
+        self.norm = nn.LayerNorm(width)
+        self.up, self.down = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.1))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the neighbourhood says."""
+        y = self.over_time(x.transpose(1, 2)).transpose(1, 2)
+        y = self.down(F.gelu(self.up(self.norm(y))))
+        return x + self.scale * self.drop(y)
+
+
+class ContentEncoder(nn.Module):
+    """mels (B, T, 40), T even -> content (B, T/2, 160) at 30 a second, viseme logits (B, T, 15)."""
+
+    def __init__(self, config: ContentConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or ContentConfig()
+        width, hidden = config.width, config.hidden
+        self.stem = nn.Conv1d(N_MELS, width, 5, padding=2)
+        self.pair = nn.Linear(2 * width, width)
+        self.blocks = nn.ModuleList(
+            Block(width, (1, 2, 4)[i % 3], config.dropout) for i in range(config.blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.recurrent = nn.GRU(width, hidden, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(width + 2 * hidden, config.content)
+        self.viseme_head = nn.Linear(config.content, config.visemes)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, mels: Tensor) -> tuple[Tensor, Tensor]:
+        """Hear whole clips."""
+        x = F.gelu(self.stem(mels.transpose(1, 2)).transpose(1, 2))
+        x = F.gelu(self.pair(x.reshape(len(x), x.shape[1] // 2, -1)))
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        y, _ = self.recurrent(self.drop(x))
+        content = self.out(self.drop(torch.cat([x, y], dim=2)))
+        return content, at_sixty(self.viseme_head(content))
+
+
+def at_sixty(x: Tensor) -> Tensor:
+    """Frames at 30 a second to faces at 60, linearly: (B, T, C) -> (B, 2 T, C)."""
+    return F.interpolate(
+        x.transpose(1, 2), scale_factor=2.0, mode="linear", align_corners=False
+    ).transpose(1, 2)

@@ -1,0 +1,142 @@
+"""Captured motion to the two codebooks: ``edge-quantize train codebook``.
+
+Every capture teaches, with sound or without: the paired ones how lips move, the silent iPhone takes
+how brows, eyes and cheeks do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.contract import ARKIT_52, FPS, Floats
+from models.codebook import FAST, SLOW, Codebook, CodebookConfig
+from quantize.data import Clip, DataError, load
+from quantize.loop import Rng, Schedule, fit, keep_settings
+from quantize.targets import arkit_spread, fit_scales, targets
+
+WINDOW = 128
+"""Faces of a training window (2.1 s), a multiple of the slow span."""
+
+RANGE = (-4.0, 8.0)
+"""Standard deviations of speech a face is held to; range-of-motion takes go beyond."""
+
+
+@dataclass(frozen=True)
+class CodebookRun:
+    """Settings of a run; kept as ``run.yaml``."""
+
+    data: tuple[str, ...]
+    steps: int = 4000
+    batch: int = 48
+    rate: float = 1e-3
+    seed: int = 0
+    velocity: float = 2.0
+    commitment: float = 0.25
+    model: CodebookConfig = field(default_factory=CodebookConfig)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Captures in a row."""
+
+    faces: Floats
+    """(T, 52) in standard deviations of speech."""
+    live: NDArray[np.bool_]
+    """(T, 52) where ``faces`` was captured."""
+    source: NDArray[np.int64]
+    """(T,) index of the capture system."""
+
+
+def motion(clips: Sequence[Clip], scaled_by: Sequence[Clip]) -> Motion:
+    """The captures of ``clips``, each on the scale that ``scaled_by`` gives its source."""
+    scales = fit_scales(scaled_by, ARKIT_52)
+    spread = arkit_spread()
+    faces, live, source = [], [], []
+    names = sorted(scales)
+    for clip in clips:
+        if clip.capture is None or clip.source not in scales:
+            continue
+        count = int(len(clip.capture.values) / clip.capture.fps * FPS)
+        scale = scales[clip.source]
+        faces.append(np.clip(targets(clip, scale, count) / spread, *RANGE).astype(np.float32))
+        live.append(np.broadcast_to(scale.live, faces[-1].shape))
+        source.append(np.full(count, names.index(clip.source)))
+    if not faces:
+        raise DataError("no captured face in the data; give folders that hold some")
+    return Motion(np.concatenate(faces), np.concatenate(live), np.concatenate(source))
+
+
+def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
+    """Train until ``run.steps``; returns the codebook, averaged."""
+    keep_settings(out, {"train": "codebook"} | _plain(asdict(run)))
+    clips, _ = load([Path(d) for d in run.data])
+    training = [c for c in clips if c.split == "train"]
+    taught = motion(training, training)
+    held_clips = [c for c in clips if c.split == "validation"]
+    held = motion(held_clips, training) if any(c.capture for c in held_clips) else taught
+    pools = [np.flatnonzero(taught.source[:-WINDOW] == k) for k in np.unique(taught.source)]
+
+    def losses(net: nn.Module, rng: Rng, rows: slice) -> dict[str, Tensor]:
+        # Every system as often: four minutes of iPhone takes have all the brows there are.
+        starts = [rng.choice(pools[k % len(pools)]) for k in range(run.batch)]
+        at = np.array(starts)[rows, None] + np.arange(WINDOW)
+        faces = torch.from_numpy(taught.faces[at])
+        live = torch.from_numpy(taught.live[at].astype(np.float32))
+        shown, _, commitment = net(faces * live)
+        error = F.huber_loss(shown, faces, reduction="none", delta=2.0)
+        jumps = ((shown - faces).diff(dim=1) ** 2 * live[:, 1:]).sum() / live.sum()
+        return {
+            "shape": 2 * (error * live).sum() / live.sum(),
+            "velocity": run.velocity * jumps,
+            "commitment": run.commitment * commitment,
+        }
+
+    def judge(net: nn.Module) -> dict[str, float]:
+        assert isinstance(net, Codebook)
+        return measure(net, held)
+
+    net = Codebook(run.model)
+    schedule = Schedule(run.steps, run.batch, run.rate, decay=1e-2, every=250, seed=run.seed)
+    return fit(net, out, schedule, losses, judge)
+
+
+@torch.no_grad()
+def through(net: Codebook, held: Motion) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """Faces as the codes show them (T, 52), slow and fast codes; T cut to a multiple of 8."""
+    count = len(held.faces) // SLOW * SLOW
+    seen = torch.from_numpy((held.faces * held.live)[None, :count])
+    shown, (slow, fast), _ = net(seen)
+    return shown[0].numpy(), slow[0].numpy(), fast[0].numpy()
+
+
+def measure(net: Codebook, held: Motion) -> dict[str, float]:
+    """Explained variance over live channels, and the share of each level's codes that is used."""
+    shown, slow, fast = through(net, held)
+    live, truth = held.live[: len(shown)], held.faces[: len(shown)]
+    error, power = ((shown - truth) ** 2)[live].sum(), (truth**2)[live].sum()
+    codes = net.config.codes
+    return {
+        "explained": float(1 - error / power),
+        "slow_used": len(np.unique(slow)) / codes,
+        "fast_used": len(np.unique(fast)) / codes,
+    }
+
+
+def bits_per_second(config: CodebookConfig) -> float:
+    """What both levels' codes cost."""
+    return float(np.log2(config.codes)) * (FPS / SLOW + FPS / FAST)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value
