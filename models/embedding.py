@@ -69,6 +69,16 @@ class Embedding(nn.Module):
         self.read = nn.Linear(config.size, config.emotions)
         self.a, self.b = nn.Parameter(torch.tensor(5.0)), nn.Parameter(torch.tensor(5.0))
 
+    def forward(self, speech: Tensor, face: Tensor, same: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows of both kinds, and which agree (B, B), to loss and both sides' emotion logits.
+
+        DEEPTalk's loss: twice the cross entropy of every pair, and 1e-6 of the divergence.
+        """
+        heard, seen = self.speech(speech), self.face(face)
+        pairs = F.binary_cross_entropy_with_logits(self.match(heard, seen), same)
+        loss = 2 * pairs + 1e-6 * (divergence(*heard) + divergence(*seen))
+        return loss, self.read(heard[0]), self.read(seen[0])
+
     def match(self, x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> Tensor:
         """Logits (B, B') that window i of ``x`` and j of ``y`` carry the same emotion.
 
@@ -76,14 +86,6 @@ class Embedding(nn.Module):
         """
         spread = x[1].exp().sum(1)[:, None] + y[1].exp().sum(1)[None]
         return self.b - self.a * (torch.cdist(x[0], y[0]) ** 2 + spread)
-
-
-def embedding_loss(
-    net: Embedding, speech: tuple[Tensor, Tensor], face: tuple[Tensor, Tensor], same: Tensor
-) -> Tensor:
-    """DEEPTalk's: twice the cross entropy of every pair against ``same`` (B, B), and 1e-6 KL."""
-    pairs = F.binary_cross_entropy_with_logits(net.match(speech, face), same)
-    return 2 * pairs + 1e-6 * (divergence(*speech) + divergence(*face))
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

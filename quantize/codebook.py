@@ -7,9 +7,8 @@ how brows, eyes and cheeks do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 from edge.contract import ARKIT_52, FPS, Floats
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from quantize.data import Clip, DataError, load
-from quantize.loop import Rng, Schedule, fit, keep_settings
+from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.targets import arkit_spread, fit_scales, targets
 
 WINDOW = 128
@@ -77,7 +76,7 @@ def motion(clips: Sequence[Clip], scaled_by: Sequence[Clip]) -> Motion:
 
 def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
     """Train until ``run.steps``; returns the codebook, averaged."""
-    keep_settings(out, {"train": "codebook"} | _plain(asdict(run)))
+    keep_settings(out, {"train": "codebook"} | plain_settings(run))
     clips, _ = load([Path(d) for d in run.data])
     training = [c for c in clips if c.split == "train"]
     taught = motion(training, training)
@@ -134,9 +133,3 @@ def measure(net: Codebook, held: Motion) -> dict[str, float]:
 def bits_per_second(config: CodebookConfig) -> float:
     """What both levels' codes cost."""
     return float(np.log2(config.codes)) * (FPS / SLOW + FPS / FAST)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return list(value) if isinstance(value, tuple) else value

@@ -12,7 +12,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,18 @@ def keep_settings(out: Path, settings: dict[str, Any]) -> None:
     if path.exists() and path.read_text() != wanted:
         raise ConfigError(f"{path} has other settings; choose another --out or delete it")
     path.write_text(wanted)
+
+
+def plain_settings(run: Any) -> dict[str, Any]:
+    """A settings dataclass as YAML writes it: tuples become lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    settings: dict[str, Any] = plain(asdict(run))
+    return settings
 
 
 def fit(net: nn.Module, out: Path, schedule: Schedule, losses: Losses, judge: Judge) -> nn.Module:
