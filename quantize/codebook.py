@@ -84,7 +84,7 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
     held = motion(held_clips, training) if any(c.capture for c in held_clips) else taught
     pools = [np.flatnonzero(taught.source[:-WINDOW] == k) for k in np.unique(taught.source)]
 
-    def losses(net: nn.Module, rng: Rng, rows: slice) -> dict[str, Tensor]:
+    def losses(net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
         # Every system as often: four minutes of iPhone takes have all the brows there are.
         starts = [rng.choice(pools[k % len(pools)]) for k in range(run.batch)]
         at = np.array(starts)[rows, None] + np.arange(WINDOW)

@@ -24,9 +24,10 @@ from models.embedding import Embedding, EmbeddingConfig
 from quantize.codebook import Motion, motion
 from quantize.data import EMOTIONS, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
+from quantize.renditions import read_rooms
 from quantize.streams import Spoken, Stream, listen, plain, render
 from quantize.targets import arkit_spread
-from quantize.train import hide_bands, read_rooms
+from quantize.train import hide_bands
 
 WINDOW = 90
 """Faces of a window (1.5 s). EMO-DB cuts three emotions at 2.0 s; no network may see a length."""
@@ -68,7 +69,7 @@ def train_emotion(run: EmotionRun, out: Path) -> nn.Module:
     ]
     labels = np.array([EMOTIONS.index(s.clip.emotion or "") for s in heard])
 
-    def losses(net: nn.Module, rng: Rng, rows: slice) -> dict[str, Tensor]:
+    def losses(net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
         mels, emotion = speech_windows(speech, labels, run.batch, rng)
         faces = face_windows(talking, emotion, rng)
         noisy = torch.from_numpy(mels[rows])

@@ -27,8 +27,8 @@ from edge.contract import ConfigError
 log = logging.getLogger(__name__)
 
 Rng = np.random.Generator
-Losses = Callable[[nn.Module, Rng, slice], dict[str, Tensor]]
-"""(network, random numbers of this step, this process's rows of the batch) -> parts of the loss."""
+Losses = Callable[[nn.Module, int, Rng, slice], dict[str, Tensor]]
+"""(network, step, its random numbers, this process's rows of the batch) -> parts of the loss."""
 Judge = Callable[[nn.Module], dict[str, float]]
 """The averaged network, in evaluation mode -> figures on clips held back."""
 
@@ -108,7 +108,7 @@ def fit(net: nn.Module, out: Path, schedule: Schedule, losses: Losses, judge: Ju
         torch.manual_seed(schedule.seed * 1_000_003 + run.step * world + rank)
         rng = np.random.default_rng((schedule.seed, run.step))
         net.train()
-        parts = losses(trained, rng, rows)
+        parts = losses(trained, run.step, rng, rows)
         recent.append(run.take(parts))
         bar.set_postfix(loss=f"{recent[-1]['loss']:.3f}", refresh=False)
         if run.step % schedule.every == 0 or run.step == schedule.steps:

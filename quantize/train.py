@@ -10,9 +10,7 @@ import csv
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +20,12 @@ import yaml
 from torch import Tensor
 from tqdm import tqdm
 
-from edge.audio import read_audio
 from edge.contract import ARKIT_52, ConfigError, Floats
 from models.student import Student, StudentConfig
-from quantize.augment import Rooms
 from quantize.data import Clip, DataError, load
 from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
-from quantize.streams import (
-    Spoken,
-    Stream,
-    listen,
-    minutes,
-    plain,
-    render,
-    viseme_poses,
-    with_phone_faces,
-)
+from quantize.renditions import Renditions, read_rooms
+from quantize.streams import Stream, listen, minutes, plain
 from quantize.targets import Scale, arkit_spread, fit_scales
 
 log = logging.getLogger(__name__)
@@ -113,77 +101,16 @@ def train(config: RunConfig, out: Path) -> Path:
 
     torch.manual_seed(config.seed)
     run = _Run(config, out, scales)
-    with _Renditions(config, out, spoken, scales) as renditions:
+    count = min(config.renditions, config.epochs)
+    rooms = read_rooms(config.noise)
+    folder = out / "renditions"
+    with Renditions(folder, spoken, scales, rooms, config.seed, config.repeat, count) as renditions:
         while run.epoch < config.epochs:
             run.train(renditions.get(run.epoch))
             run.validate(validation)
             run.save()
     plot_curves(out)
     return out / "checkpoint.pt"
-
-
-class _Renditions:
-    """Makes renditions in other processes, ahead of the training that reads them."""
-
-    def __init__(
-        self, config: RunConfig, out: Path, spoken: Sequence[Spoken], scales: dict[str, Scale]
-    ) -> None:
-        self._config, self._folder = config, out / "renditions"
-        self._folder.mkdir(exist_ok=True)
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("fork"))
-        rooms = read_rooms(config.noise)
-        self._pending: dict[int, Future[None]] = {}
-        for k in range(min(config.renditions, config.epochs)):
-            if not self._path(k).exists():
-                self._pending[k] = self._pool.submit(
-                    _make,
-                    spoken,
-                    scales,
-                    rooms,
-                    config.seed * 1000 + k,
-                    config.repeat,
-                    self._path(k),
-                )
-
-    def __enter__(self) -> _Renditions:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _path(self, k: int) -> Path:
-        return self._folder / f"{k:03d}.npz"
-
-    def get(self, epoch: int) -> Stream:
-        k = epoch % self._config.renditions
-        if future := self._pending.pop(k, None):
-            future.result()
-        stream = Stream.load(self._path(k))
-        return with_phone_faces(stream, *viseme_poses(stream))
-
-
-def _make(
-    spoken: Sequence[Spoken],
-    scales: dict[str, Scale],
-    rooms: Rooms,
-    seed: int,
-    repeat: dict[str, int],
-    path: Path,
-) -> None:
-    render(spoken, scales, rooms, seed, repeat).save(path)
-
-
-def read_rooms(folder: str | None) -> Rooms:
-    """Noises and impulse responses under ``folder``."""
-    if folder is None:
-        return Rooms()
-    kinds = []
-    for kind in ("noise", "rir"):
-        files = sorted(f for f in (Path(folder) / kind).glob("*") if f.is_file())
-        if not files:
-            raise DataError(f"{folder}: no audio in {kind}/; leave 'noise' out to do without")
-        kinds.append([read_audio(f) for f in files])
-    return Rooms(*kinds)
 
 
 class _Run:

@@ -1,0 +1,125 @@
+"""What is said and how, taken apart and put together again: EmoTalk (Peng et al., ICCV 2023).
+
+Two encoders hear the same voice; a fusion decoder makes the face. Crossing them (the words of one
+clip, the emotion of another) is trained, so each branch learns to leave the other's part out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.contract import ARKIT_52
+from edge.features import N_MELS
+from models.content import Block, ContentConfig, ContentEncoder, at_sixty
+
+LEVELS = (0.0, 0.5, 1.0)
+"""Strengths of an emotion the decoder is asked for; EmoTalk has two."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherConfig:
+    """Sizes of the teacher."""
+
+    content: ContentConfig = field(default_factory=ContentConfig)
+    emotion: int = 32
+    """Length of an emotion feature."""
+    emotions: int = 8
+    width: int = 160
+    """Channels of the fusion decoder."""
+    styles: int = 3
+    """Capture systems whose habits the style embedding tells apart (EmoTalk: 24 persons)."""
+    dropout: float = 0.15
+
+
+class EmotionEncoder(nn.Module):
+    """mels (B, T, 40), T even -> emotion (B, T/2, 32), smooth over 1.5 s, and logits (B, 8).
+
+    EmoTalk's second wav2vec2-large, small: the window's mean and deviation leave out what changes
+    from sound to sound, so words hardly come through.
+    """
+
+    WINDOW = 45
+    """Frames at 30 a second."""
+
+    def __init__(self, config: TeacherConfig) -> None:
+        super().__init__()
+        width = 96
+        self.stem = nn.Conv1d(N_MELS, width, 5, stride=2, padding=2)
+        self.blocks = nn.ModuleList(Block(width, 2**i, config.dropout) for i in range(4))
+        self.out = nn.Linear(2 * width, config.emotion)
+        self.read = nn.Linear(config.emotion, config.emotions)
+        self.drop = nn.Dropout(2 * config.dropout)
+
+    def forward(self, mels: Tensor) -> tuple[Tensor, Tensor]:
+        """Hear whole clips, or windows of them."""
+        x = F.gelu(self.stem(mels.transpose(1, 2)).transpose(1, 2))
+        for block in self.blocks:
+            x = block(x)
+        mean = over(x, self.WINDOW)
+        deviation = (over(x**2, self.WINDOW) - mean**2).clamp(min=1e-6).sqrt()
+        emotion = torch.tanh(self.out(self.drop(torch.cat([mean, deviation], dim=2))))
+        return emotion, self.read(emotion.mean(1))
+
+
+def over(x: Tensor, window: int) -> Tensor:
+    """Mean over ``window`` frames around each, fewer at the ends. (B, T, C) -> (B, T, C)."""
+    return F.avg_pool1d(
+        x.transpose(1, 2), window, stride=1, padding=window // 2, count_include_pad=False
+    ).transpose(1, 2)
+
+
+class FusionDecoder(nn.Module):
+    """content (B, T/2, 160), emotion (B, T/2, 32), level and style (B, T, 3) -> faces (B, T, 52).
+
+    Faces are in standard deviations of speech. Emotion enters each frame by a linear layer, which
+    is what EmoTalk's masked cross attention comes to; level and style are one-hot embeddings, style
+    all zero where unknown.
+    """
+
+    def __init__(self, config: TeacherConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.content = nn.Conv1d(config.content.content, width, 5, padding=2)
+        self.emotion = nn.Linear(config.emotion, 48)
+        self.level = nn.Linear(len(LEVELS), 16, bias=False)
+        self.style = nn.Linear(config.styles, 16, bias=False)
+        self.mix = nn.Linear(width + 48 + 32, width)
+        self.out = nn.Linear(width, len(ARKIT_52))
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, content: Tensor, emotion: Tensor, level: Tensor, style: Tensor) -> Tensor:
+        """Fuse and show."""
+        lips = at_sixty(content)
+        lips = F.gelu(self.content(self.drop(lips).transpose(1, 2)).transpose(1, 2))
+        mood = torch.relu(self.emotion(at_sixty(emotion)))
+        x = torch.cat([lips, mood, self.level(level), self.style(style)], dim=2)
+        x = lips + F.gelu(self.mix(x))
+        faces: Tensor = self.out(self.drop(x))
+        return faces
+
+
+class Teacher(nn.Module):
+    """Both encoders and the fusion decoder. Not causal: it hears whole clips."""
+
+    def __init__(self, config: TeacherConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TeacherConfig()
+        self.content = ContentEncoder(config.content)
+        self.emotion = EmotionEncoder(config)
+        self.decoder = FusionDecoder(config)
+
+    def forward(
+        self, said: Tensor, felt: Tensor, level: Tensor, style: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Words of one window, emotion of another, both (B, T, 40).
+
+        Returns faces (B, T, 52), viseme logits (B, T, 15) of ``said``, emotion logits (B, 8) of
+        ``felt``. The same window twice is EmoTalk's self-reconstruction.
+        """
+        content, visemes = self.content(said)
+        emotion, logits = self.emotion(felt)
+        return self.decoder(content, emotion, level, style), visemes, logits

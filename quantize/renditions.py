@@ -1,0 +1,80 @@
+"""Renditions of a corpus on disk, made in another process ahead of the training that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from edge.audio import read_audio
+from quantize.augment import Rooms
+from quantize.data import DataError
+from quantize.streams import Spoken, Stream, render, viseme_poses, with_phone_faces
+from quantize.targets import Scale
+
+
+class Renditions:
+    """``count`` renditions under ``folder``; each is made once and read whenever its turn comes."""
+
+    def __init__(
+        self,
+        folder: Path,
+        spoken: Sequence[Spoken],
+        scales: dict[str, Scale],
+        rooms: Rooms,
+        seed: int,
+        repeat: dict[str, int],
+        count: int,
+    ) -> None:
+        self._folder, self._count = folder, count
+        folder.mkdir(exist_ok=True)
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("fork"))
+        self._pending: dict[int, Future[None]] = {}
+        for k in range(count):
+            path = self._path(k)
+            if not path.exists():
+                self._pending[k] = self._pool.submit(
+                    _make, spoken, scales, rooms, seed * 1000 + k, repeat, path
+                )
+
+    def __enter__(self) -> Renditions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _path(self, k: int) -> Path:
+        return self._folder / f"{k:03d}.npz"
+
+    def get(self, epoch: int) -> Stream:
+        """The rendition of an epoch, with likely faces where a voice has none."""
+        k = epoch % self._count
+        if future := self._pending.pop(k, None):
+            future.result()
+        stream = Stream.load(self._path(k))
+        return with_phone_faces(stream, *viseme_poses(stream))
+
+
+def _make(
+    spoken: Sequence[Spoken],
+    scales: dict[str, Scale],
+    rooms: Rooms,
+    seed: int,
+    repeat: dict[str, int],
+    path: Path,
+) -> None:
+    render(spoken, scales, rooms, seed, repeat).save(path)
+
+
+def read_rooms(folder: str | None) -> Rooms:
+    """Noises and impulse responses under ``folder``."""
+    if folder is None:
+        return Rooms()
+    kinds = []
+    for kind in ("noise", "rir"):
+        files = sorted(f for f in (Path(folder) / kind).glob("*") if f.is_file())
+        if not files:
+            raise DataError(f"{folder}: no audio in {kind}/; leave 'noise' out to do without")
+        kinds.append([read_audio(f) for f in files])
+    return Rooms(*kinds)

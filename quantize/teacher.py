@@ -1,0 +1,229 @@
+"""Voices and faces to the teacher: ``edge-quantize train teacher``.
+
+Three kinds of lesson in each step: captured talkers (lips as they were), 270 more voices (lips as
+their phones suggest, at less trust; the viseme they speak, also where it is masked out), and acted
+sentences for taking words and emotion apart (EmoTalk's cross-reconstruction).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.contract import INDEX, Floats
+from edge.emotion import load_emotions
+from models.teacher import LEVELS, Teacher, TeacherConfig
+from quantize.data import EMOTIONS, DataError, load
+from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
+from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
+from quantize.renditions import Renditions, read_rooms
+from quantize.streams import Spoken, Stream, listen, plain
+from quantize.targets import arkit_spread, fit_scales
+from quantize.train import hide_bands
+
+WINDOW, ACTED = 400, 90
+"""Faces of a window of the corpus, and of an acted sentence (1.5 s; EMO-DB cuts some at 2.0 s)."""
+
+MASKED = -1.5
+"""What a masked feature reads: 30 dB below the voice."""
+
+UPPER = [i for name, i in INDEX.items() if name.startswith(("brow", "eye", "cheek", "nose"))]
+
+
+@dataclass(frozen=True)
+class TeacherRun:
+    """Settings of a run; kept as ``run.yaml``."""
+
+    data: tuple[str, ...]
+    noise: str | None = None
+    seed: int = 0
+    epochs: int = 28
+    renditions: int = 12
+    repeat: dict[str, int] = field(default_factory=lambda: {"facegood": 3})
+    batch: int = 16
+    acted: int = 24
+    """Pairs of acted windows a step."""
+    rate: float = 2e-3
+    velocity: float = 4.0
+    viseme: float = 0.5
+    closure: float = 0.03
+    cross: float = 0.3
+    """Weight of the acted lessons; within them EmoTalk's 1 / 1 / 0.5 / 0.1."""
+    model: TeacherConfig = field(default_factory=TeacherConfig)
+
+
+def train_teacher(run: TeacherRun, out: Path) -> nn.Module:
+    """Train until ``run.epochs``; returns the teacher, averaged."""
+    keep_settings(out, {"train": "teacher"} | plain_settings(run))
+    clips, _ = load([Path(d) for d in run.data])
+    training = [c for c in clips if c.split == "train" and c.audio]
+    scales = fit_scales(training)
+    if not any(scale.live.any() for scale in scales.values()):
+        raise DataError("no clip pairs a voice with a moving face; nothing can be learned")
+    spoken = listen(training, out / "phones.json")
+    held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
+    validation = [plain(s, scales) for s in listen(held, out / "phones.json")]
+    rooms, folder = read_rooms(run.noise), out / "renditions"
+    with Renditions(
+        folder, spoken, scales, rooms, run.seed, run.repeat, min(run.renditions, run.epochs)
+    ) as renditions:
+        lessons = Lessons(run, spoken, renditions, sorted(scales))
+        steps = lessons.steps
+        schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
+
+        def judge(net: nn.Module) -> dict[str, float]:
+            assert isinstance(net, Teacher)
+            return score(net, validation)
+
+        return fit(Teacher(run.model), out, schedule, lessons.losses, judge)
+
+
+class Lessons:
+    """Draws windows of the rendition whose turn it is, and scores what a teacher makes of it."""
+
+    def __init__(
+        self, run: TeacherRun, spoken: Sequence[Spoken], renditions: Renditions, styles: list[str]
+    ) -> None:
+        self.run, self._renditions = run, renditions
+        self.spread = torch.from_numpy(arkit_spread())
+        self._emotion = np.array([_place(EMOTIONS, s.clip.emotion) for s in spoken])
+        self._style = np.array([_place(styles, s.clip.source) for s in spoken])
+        sentences = sorted({s.clip.text or "" for s in spoken})
+        self._sentence = np.array([_place(sentences, s.clip.text or "") for s in spoken])
+        self._epoch = -1
+        self._turn(0)
+        self.steps = len(self._stream.mels) // WINDOW // run.batch
+
+    def _turn(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            return
+        self._epoch, self._stream = epoch, self._renditions.get(epoch)
+        clip = self._stream.clip
+        inside = np.flatnonzero((clip[:-ACTED] >= 0) & (clip[:-ACTED] == clip[ACTED:]))
+        self._acted = inside[self._emotion[clip[inside]] >= 0]
+
+    def losses(self, net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
+        """Parts of the loss for one step."""
+        self._turn(step // self.steps)
+        parts = self._talk(net, rng, rows)
+        if len(self._acted):
+            parts["acted"] = self.run.cross * self._act(net, rng)
+        return parts
+
+    def _talk(self, net: nn.Module, rng: Rng, rows: slice) -> dict[str, Tensor]:
+        run, stream = self.run, self._stream
+        starts = rng.integers(len(stream.mels) - WINDOW, size=run.batch)[rows]
+        at = starts[:, None] + np.arange(WINDOW)
+        clip = stream.clip[at]
+        style = one_hot(np.where(clip >= 0, self._style[clip], -1), net_styles(run))
+        style *= (torch.rand(len(at), 1, 1) < 0.5).float()
+        level = one_hot(np.zeros_like(clip), len(LEVELS))
+        mels = masked(torch.from_numpy(stream.mels[at]))
+        target = torch.from_numpy(stream.targets[at]) / self.spread
+        trust = torch.from_numpy(stream.live[at] * stream.trust[at][..., None])
+        visemes = torch.from_numpy(stream.visemes[at])
+        with torch.autocast("cpu", torch.bfloat16):
+            faces, logits, _ = net(mels, mels, level, style)
+        faces, ones = faces.float(), torch.ones(52)
+        return {
+            "shape": shape_loss(faces, target, trust, ones),
+            "velocity": run.velocity * velocity_loss(faces, target, trust, ones),
+            "viseme": run.viseme * viseme_loss(logits.float(), visemes),
+            "closure": run.closure * closure_loss(faces * self.spread, visemes, self.spread),
+        }
+
+    def _act(self, net: nn.Module, rng: Rng) -> Tensor:
+        """EmoTalk's four losses on pairs of acted windows that say the same sentence."""
+        stream, acted = self._stream, self._acted
+        said = rng.choice(acted, self.run.acted)
+        felt = np.array([self._partner(int(at), rng) for at in said])
+        rows, others = said[:, None] + np.arange(ACTED), felt[:, None] + np.arange(ACTED)
+        strength = rng.integers(1, len(LEVELS), size=len(said))
+        level = one_hot(np.repeat(strength[:, None], ACTED, axis=1), len(LEVELS))
+        style = torch.zeros(len(said), ACTED, net_styles(self.run))
+        words, moods = (masked(torch.from_numpy(stream.mels[at])) for at in (rows, others))
+        own, other = self._emotion[stream.clip[said]], self._emotion[stream.clip[felt]]
+        lips = stream.targets[rows]
+        trust = torch.from_numpy(stream.live[rows] * stream.trust[rows][..., None])
+        trust[..., UPPER] = 1.0
+        total = torch.zeros(())
+        for mood, shown in ((words, own), (moods, other)):
+            with torch.autocast("cpu", torch.bfloat16):
+                faces, _, logits = net(words, mood, level, style)
+            target = torch.from_numpy(lips + expression(shown, strength)[:, None]) / self.spread
+            ones, faces = torch.ones(52), faces.float()
+            total = total + shape_loss(faces, target, trust, ones)
+            total = total + 0.5 * velocity_loss(faces, target, trust, ones)
+            total = total + 0.1 * F.cross_entropy(logits.float(), torch.from_numpy(shown))
+        return total
+
+    def _partner(self, at: int, rng: Rng) -> int:
+        """A window of the same sentence in another emotion, by whoever."""
+        clip, acted = self._stream.clip, self._acted
+        mine, theirs = clip[at], clip[acted]
+        fits = (self._sentence[theirs] == self._sentence[mine]) & (
+            self._emotion[theirs] != self._emotion[mine]
+        )
+        return int(rng.choice(acted[fits])) if fits.any() else at
+
+
+def expression(emotion: NDArray[np.int64], strength: NDArray[np.int64]) -> Floats:
+    """(B, 52) weights that FACS/EMFACS describe for each emotion, at ``LEVELS[strength]``."""
+    table = load_emotions()[0]
+    units = np.stack([table[name] for name in EMOTIONS])
+    return (units[emotion] * np.array(LEVELS, np.float32)[strength][:, None]).astype(np.float32)
+
+
+def masked(mels: Tensor, spans: int = 4, longest: int = 20) -> Tensor:
+    """The same voice with noise, some bands and some moments hidden (SpecAugment)."""
+    batch, frames, _ = mels.shape
+    mels = hide_bands(mels + 0.1 * torch.randn_like(mels))
+    time = torch.arange(frames)[None]
+    for _ in range(max(1, spans * frames // WINDOW)):
+        first = torch.randint(frames, (batch, 1))
+        last = first + torch.randint(longest, (batch, 1))
+        mels = mels.masked_fill(((time >= first) & (time < last))[..., None], MASKED)
+    return mels
+
+
+def one_hot(index: NDArray[np.int64], size: int) -> Tensor:
+    """(...) indices to (..., size); all zero where negative."""
+    return torch.eye(size + 1)[torch.from_numpy(np.where(index < 0, size, index))][..., :size]
+
+
+def net_styles(run: TeacherRun) -> int:
+    """Length of the style vector."""
+    return run.model.styles
+
+
+def _place(names: Sequence[str], name: str | None) -> int:
+    return names.index(name) if name in names else -1
+
+
+@torch.no_grad()
+def faces_of(net: Teacher, mels: Floats, level: int = 0) -> Floats:
+    """(T, 52) ARKit weights of a whole clip's mels (T, 40), style unknown."""
+    count = len(mels)
+    heard = torch.from_numpy(np.concatenate([mels, mels[-1:]])[: count + count % 2])[None]
+    levels = one_hot(np.full((1, heard.shape[1]), level), len(LEVELS))
+    style = torch.zeros(1, heard.shape[1], net.config.styles)
+    faces, _, _ = net(heard, heard, levels, style)
+    return np.asarray(faces[0, :count].numpy() * arkit_spread(), np.float32)
+
+
+def score(net: Teacher, validation: Sequence[Stream]) -> dict[str, float]:
+    """Mean r of the jaw and of the other live channels on clips held back."""
+    jaw, rows = INDEX["jawOpen"], []
+    for clip in validation:
+        shown = torch.from_numpy(faces_of(net, clip.mels))
+        r = correlation(shown, torch.from_numpy(clip.targets)).numpy()
+        live = clip.live[0] & (np.arange(52) != jaw)
+        rows.append((r[jaw], r[live].mean()))
+    return dict(zip(("jaw", "others"), np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}
