@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from edge.build import arguments, build_asked
-from edge.contract import EdgeError, InputError, MissingError
+from edge.contract import ConfigError, EdgeError, InputError, MissingError
 
 EXAMPLES = """\
 examples:
   edge-quantize train --data ~/takes --out runs/mine --epochs 30
   edge-quantize train --config runs/mine/run.yaml --out runs/mine      (goes on where it stopped)
+  edge-quantize train teacher --data DATA/emodb --data DATA/grid --out runs/teacher
+  torchrun --nproc-per-node 2 -m quantize.cli train codebook --data DATA/takes --out runs/codes
   edge-quantize export runs/mine/checkpoint.pt --out mybundle
   edge-quantize quantize runs/mine/checkpoint.pt --out mybundle        (also fp16 and int8)
   edge-quantize lint mybundle/*.onnx
@@ -33,12 +37,27 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = p.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    train = verbs.add_parser("train", help="recordings to a trained student")
+    train = verbs.add_parser(
+        "train",
+        help="recordings to a trained student, or to one of its teachers",
+        description="Resumable: the same command goes on where it stopped. Under torchrun the "
+        "teachers' batches are shared among its processes.",
+    )
+    train.add_argument(
+        "what",
+        nargs="?",
+        default="student",
+        choices=("student", "codebook", "emotion", "teacher", "generator"),
+        help="(default: %(default)s)",
+    )
     train.add_argument("--data", action="append", metavar="DIR", help="recordings; repeatable")
     train.add_argument("--noise", metavar="DIR", help="folder with noise/ and rir/ to mix in")
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
     train.add_argument("--config", type=Path, metavar="FILE", help="run.yaml; flags win over it")
-    train.add_argument("--epochs", type=int, metavar="N")
+    train.add_argument("--epochs", type=int, metavar="N", help="of a student or teacher")
+    train.add_argument("--steps", type=int, metavar="N", help="of the others")
+    for part in ("teacher", "embedding", "codebook"):
+        train.add_argument(f"--{part}", metavar="CHECKPOINT", help="what a generator stands on")
     train.add_argument("--seed", type=int, metavar="N")
     train.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
     train.set_defaults(run=_train)
@@ -117,13 +136,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace) -> None:
     import torch
 
-    from quantize.train import read_run, train
+    from quantize.loop import read_settings
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    changes = {"data": args.data, "noise": args.noise, "epochs": args.epochs, "seed": args.seed}
-    checkpoint = train(read_run(args.config, **changes), args.out)
-    logging.info("trained: %s; now: edge-quantize export %s --out DIR", checkpoint, checkpoint)
+    kind, run = _trainer(args.what)
+    known = {f.name for f in fields(kind)}
+    changes = {
+        name: getattr(args, name)
+        for name in ("data", "noise", "epochs", "steps", "seed", "teacher", "embedding", "codebook")
+        if getattr(args, name) is not None
+    }
+    if foreign := sorted(changes.keys() - known):
+        raise ConfigError(f"train {args.what} takes no --{foreign[0]}")
+    run(read_settings(kind, args.config, **changes), args.out)
+    logging.info("trained: %s", args.out / "checkpoint.pt")
+
+
+def _trainer(what: str) -> tuple[type[Any], Callable[[Any, Path], object]]:
+    """Settings and function that train ``what``."""
+    if what == "student":
+        from quantize.train import RunConfig, train
+
+        return RunConfig, train
+    if what == "codebook":
+        from quantize.codebook import CodebookRun, train_codebook
+
+        return CodebookRun, train_codebook
+    if what == "emotion":
+        from quantize.emotion import EmotionRun, train_emotion
+
+        return EmotionRun, train_emotion
+    if what == "teacher":
+        from quantize.teacher import TeacherRun, train_teacher
+
+        return TeacherRun, train_teacher
+    from quantize.generator import GeneratorRun, train_generator
+
+    return GeneratorRun, train_generator
 
 
 def _export(args: argparse.Namespace) -> None:

@@ -12,9 +12,9 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from edge.contract import ConfigError
 log = logging.getLogger(__name__)
 
 Rng = np.random.Generator
+Run = TypeVar("Run", bound=Any)
 Losses = Callable[[nn.Module, int, Rng, slice], dict[str, Tensor]]
 """(network, step, its random numbers, this process's rows of the batch) -> parts of the loss."""
 Judge = Callable[[nn.Module], dict[str, float]]
@@ -56,6 +57,33 @@ class Schedule:
             return self.rate * (step + 1) / warm
         done = (step - warm) / max(1, self.steps - warm)
         return self.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def read_settings(kind: type[Run], path: Path | None, **changes: Any) -> Run:
+    """A ``run.yaml``, or the defaults, to settings; keyword arguments that are not ``None`` win."""
+    try:
+        raw = (yaml.safe_load(path.read_text()) or {}) if path else {}
+        raw.pop("train", None)
+        settings = _build(kind, raw | {k: v for k, v in changes.items() if v is not None})
+    except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path or 'settings'}: {error}") from error
+    if not settings.data:
+        raise ConfigError("no data: give --data DIR, or 'data' in the file of --config")
+    return settings
+
+
+def _build(kind: Any, raw: dict[str, Any]) -> Any:
+    hints = get_type_hints(kind)
+    if unknown := [key for key in raw if key not in hints]:
+        raise TypeError(f"unknown key '{unknown[0]}'; known: {', '.join(hints)}")
+    made = {}
+    for key, value in raw.items():
+        if is_dataclass(hints[key]):
+            value = _build(hints[key], value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        made[key] = value
+    return kind(**({"data": ()} | made) if "data" in hints else made)
 
 
 def keep_settings(out: Path, settings: dict[str, Any]) -> None:

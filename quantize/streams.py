@@ -133,6 +133,12 @@ def render(
     return joined(parts)
 
 
+def mels_of(clip: Clip) -> Floats:
+    """(T, N_MELS) features of a clip as it is."""
+    assert clip.audio is not None
+    return np.stack([mel for _, mel, _ in Features().push(read_audio(clip.audio))])
+
+
 def plain(spoken: Spoken, scales: dict[str, Scale]) -> Stream:
     """One clip as it is, for validation."""
     return _describe(spoken, 0, Voice(), spoken.sound, 0, scales, None)

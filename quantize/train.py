@@ -10,19 +10,19 @@ import csv
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 from tqdm import tqdm
 
-from edge.contract import ARKIT_52, ConfigError, Floats
+from edge.contract import ARKIT_52, Floats
 from models.student import Student, StudentConfig
 from quantize.data import Clip, DataError, load
+from quantize.loop import keep_settings, plain_settings
 from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
 from quantize.renditions import Renditions, read_rooms
 from quantize.streams import Stream, listen, minutes, plain
@@ -61,33 +61,9 @@ class RunConfig:
     student: StudentConfig = field(default_factory=StudentConfig)
 
 
-def read_run(path: Path | None, **changes: Any) -> RunConfig:
-    """A ``run.yaml``, or the defaults, to settings; keyword arguments that are not ``None`` win."""
-    try:
-        raw = (yaml.safe_load(path.read_text()) or {}) if path else {}
-        raw |= {k: v for k, v in changes.items() if v is not None}
-        if isinstance(raw.get("student"), dict):
-            sizes = raw["student"]
-            sizes["lookaheads"] = tuple(sizes.get("lookaheads", StudentConfig().lookaheads))
-            raw["student"] = StudentConfig(**sizes)
-        raw["data"] = tuple(str(d) for d in raw.get("data", ()))
-        config = RunConfig(**raw)
-    except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    if not config.data:
-        raise ConfigError("no data: give --data DIR, or 'data' in the file of --config")
-    return config
-
-
 def train(config: RunConfig, out: Path) -> Path:
     """Run until ``config.epochs`` are done; returns the checkpoint's path."""
-    out.mkdir(parents=True, exist_ok=True)
-    settings = out / "run.yaml"
-    wanted = yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
-    if settings.exists() and settings.read_text() != wanted:
-        raise ConfigError(f"{settings} has other settings; choose another --out or delete it")
-    settings.write_text(wanted)
-
+    keep_settings(out, plain_settings(config))
     clips, skipped = load([Path(d) for d in config.data])
     log.info("%d clips, %d skipped", len(clips), len(skipped))
     training = [c for c in clips if c.split == "train"]
@@ -149,7 +125,7 @@ class _Run:
             "epoch": self.epoch,
             "step": self.step,
             "random": torch.get_rng_state(),
-            "sizes": _plain(asdict(self.config.student)),
+            "sizes": plain_settings(self.config.student),
             "data": list(self.config.data),
             "seed": self.config.seed,
         }
@@ -317,9 +293,3 @@ def _bar(what: str) -> Any:
         return iter(tqdm(items, desc=what))
 
     return track
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return list(value) if isinstance(value, tuple) else value

@@ -21,6 +21,7 @@ from edge.engine import open_engines
 from edge.pipeline import Pipeline
 from models.student import StudentConfig
 from quantize.export import export, load_student
+from quantize.loop import read_settings
 from quantize.losses import (
     CLOSE,
     JAW,
@@ -33,7 +34,7 @@ from quantize.losses import (
 )
 from quantize.phones import UNKNOWN, VISEMES
 from quantize.streams import Stream, viseme_poses, with_phone_faces
-from quantize.train import RunConfig, delayed, rate_at, read_run, train, windows
+from quantize.train import RunConfig, delayed, rate_at, train, windows
 
 pytestmark = [
     pytest.mark.toolchain,
@@ -247,14 +248,14 @@ def test_other_settings_in_a_used_folder_are_refused(tmp_path: Path) -> None:
 def test_a_run_file_is_read_back_and_flags_win(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("data: [a, b]\nepochs: 3\nstudent: {width: 8, lookaheads: [0, 4]}\n")
-    read = read_run(path, epochs=7, seed=None)
+    read = read_settings(RunConfig, path, epochs=7, seed=None)
     assert (read.data, read.epochs, read.seed) == (("a", "b"), 7, 0)
     assert read.student == StudentConfig(width=8, lookaheads=(0, 4))
     path.write_text("epoks: 3\ndata: [a]\n")
     with pytest.raises(ConfigError, match="epoks"):
-        read_run(path)
+        read_settings(RunConfig, path)
     with pytest.raises(ConfigError, match="give --data"):
-        read_run(None)
+        read_settings(RunConfig, None)
 
 
 def test_every_viseme_has_a_name_of_its_own() -> None:
