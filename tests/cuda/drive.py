@@ -53,7 +53,7 @@ class Streams:
 
 
 class Everywhere:
-    """The fake's context asks whether an address is the device's; ``memory`` does, with its size."""
+    """The fake's context asks whether an address is the device's; ``memory`` asks better."""
 
     def __contains__(self, address: int) -> bool:
         return True
