@@ -60,8 +60,6 @@ def run(bundle: Bundle, pair: Pair, mels: Sequence[Floats], steps: int) -> tuple
         latent = generator.step(mels=mels[i % len(mels)], lookahead=choice)["latent"]
         return np.array(decoder.step(latent=latent)["weights"][0, 0])
 
-    generator.reset()
-    decoder.reset()
     faces = np.stack([face(i) for i in range(len(mels))])
     took = np.empty(steps, np.float32)
     for i in range(steps):

@@ -7,6 +7,7 @@ addresses it was captured with, and a first run is not allowed to be captured.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from enum import IntEnum
 from types import SimpleNamespace
@@ -143,6 +144,7 @@ class Engine:
         self._session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
         self.gpu = gpu
         self.fails = False
+        self.dla_layers = 0
         tensors = [*self._session.get_inputs(), *self._session.get_outputs()]
         self.shapes = {t.name: tuple(t.shape) for t in tensors}
         self.num_io_tensors = len(tensors)
@@ -160,10 +162,10 @@ class Engine:
         return Context(self)
 
     def create_engine_inspector(self) -> Any:
-        text = (
-            '{"Layers": [{"LayerType": "CaskConvolution", '
-            '"Inputs": [{"Format/Datatype": "Row major Int8 format"}]}]}'
-        )
+        layers: list[Any] = [{"LayerType": "DLA"}] * self.dla_layers
+        inputs = [{"Format/Datatype": "Row major Int8 format"}]
+        layers.append({"LayerType": "CaskConvolution", "Inputs": inputs})
+        text = json.dumps({"Layers": layers})
         return SimpleNamespace(get_engine_information=lambda kind: text)
 
     def run(self, bound: dict[str, int]) -> None:
@@ -191,6 +193,7 @@ class FakeTensorrt:
         self.__version__ = version
         self.gpu = gpu
         self.dla_cores = dla_cores
+        self.dla_layers = 0
         self.builds = 0
         self.engines: list[Engine] = []
         self.timings: list[bytes] = []
@@ -202,6 +205,7 @@ class FakeTensorrt:
                 logger.log(Severity.ERROR, "Magic tag\n does not match")
                 return None
             self.engines.append(Engine(plan[4:], self.gpu))
+            self.engines[-1].dla_layers = self.dla_layers
             return self.engines[-1]
 
         return SimpleNamespace(deserialize_cuda_engine=load)

@@ -122,6 +122,23 @@ def test_tensorrt_builds_what_its_cache_lacks_once(bundle: Bundle, trt: FakeTens
     assert trt.builds == 2
 
 
+def test_engines_for_the_dla_run_only_when_asked_for(bundle: Bundle, trt: FakeTensorrt) -> None:
+    trt.dla_cores, trt.dla_layers = 2, 1
+    for engine in open_engines(bundle, "tensorrt-dla"):
+        engine.close()
+    assert trt.builds == 2
+    for name in ("auto", "tensorrt", "tensorrt-dla"):
+        for engine in open_engines(bundle, name):
+            engine.close()
+    assert trt.builds == 4  # auto took none of them, tensorrt made its own
+
+
+def test_a_dla_that_takes_nothing_is_one_sentence(bundle: Bundle, trt: FakeTensorrt) -> None:
+    trt.dla_cores = 2
+    with pytest.raises(MissingError, match=r"generator.*: DLA took none of its layers"):
+        open_engines(bundle, "tensorrt-dla")
+
+
 def test_auto_runs_on_the_cpu_and_builds_nothing_without_built_engines(
     bundle: Bundle, trt: FakeTensorrt, gpu: FakeGpu, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -209,5 +226,7 @@ def test_demanded_tensorrt_does_not_fall_back(
 
 
 def test_an_unknown_engine_is_a_usage_error(bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="'cuda': choose one of auto, onnxruntime, tensorrt"):
+    with pytest.raises(
+        UsageError, match="'cuda': choose one of auto, onnxruntime, tensorrt, tensorrt-dla"
+    ):
         open_engines(bundle, "cuda")

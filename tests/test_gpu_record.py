@@ -104,6 +104,29 @@ def test_a_precision_too_far_from_onnx_runtime_cannot_be_the_fastest() -> None:
     assert fastest(rows[1:2]) is None
 
 
+def test_every_face_of_the_clips_is_stepped_and_then_again_for_the_times() -> None:
+    class Generator:
+        def __init__(self) -> None:
+            self.heard: list[float] = []
+
+        def step(self, **inputs: Floats) -> dict[str, Floats]:
+            self.heard.append(float(inputs["mels"][0]))
+            return {"latent": inputs["mels"]}
+
+        def reset(self) -> None: ...
+        def close(self) -> None: ...
+
+    class Decoder(Generator):
+        def step(self, **inputs: Floats) -> dict[str, Floats]:
+            return {"weights": np.full((1, 1, 52), inputs["latent"][0], np.float32)}
+
+    generator, mels = Generator(), [np.full(40, i, np.float32) for i in range(3)]
+    faces, took = gpu_bench.run(read_bundle(DEFAULT), (generator, Decoder()), mels, 4)
+    assert faces[:, 0].tolist() == [0, 1, 2]
+    assert generator.heard == [0, 1, 2, 0, 1, 2, 0]
+    assert len(took) == 4
+
+
 def test_times_are_in_microseconds() -> None:
     took = np.full(1000, 50e-6, np.float32)
     took[:5] = 1e-3
