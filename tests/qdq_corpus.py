@@ -5,7 +5,7 @@ Prints what the linter says of each beside NVIDIA's own parser and builder (tens
 
 from __future__ import annotations
 
-import sys
+import textwrap
 from collections.abc import Callable
 
 import numpy as np
@@ -388,20 +388,18 @@ REJECTED = (
 """Those that NVIDIA's parser or builder refuses; the others it takes silently."""
 
 
-def main() -> int:
-    """Print the cross table; 1 if NVIDIA refuses what the linter passes."""
+def cross_table() -> list[str]:
+    """Markdown: what the linter says of each file beside NVIDIA's own parser and builder."""
     from quantize.nvidia import verdict
 
-    worst = 0
-    print(f"{'file':30} {'linter':42} NVIDIA's parser and builder")
+    lines = ["| file | linter | NVIDIA's parser and builder |", "| --- | --- | --- |"]
     for make in (*GOOD, *BAD):
         model = make().done()
         rules = ", ".join(dict.fromkeys(f.rule for f in lint(model))) or "passes"
-        said = verdict(model.SerializeToString())
-        worst |= bool(said) and rules == "passes"
-        print(f"{make.__name__:30} {rules:42} {said[:110] or 'accepts'}")
-    return worst
+        said = textwrap.shorten(verdict(model.SerializeToString()).replace("|", "/"), 80)
+        lines.append(f"| {make.__name__} | {rules} | {f'refuses: {said}' if said else 'accepts'} |")
+    return lines
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print("\n".join(cross_table()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'edgetalk[toolchain]'")
 
 from quantize.lint import RULES, lint
-from tests.qdq_corpus import BAD, GOOD, REJECTED, Draft, gemm, good_gemm
+from tests.qdq_corpus import BAD, GOOD, REJECTED, Draft, cross_table, gemm, good_gemm
 
 pytestmark = pytest.mark.toolchain
 
@@ -62,3 +64,9 @@ def test_nvidias_parser_refuses_just_the_files_listed_as_refused(make):
 def test_whatever_nvidias_parser_refuses_the_linter_refuses_too():
     assert set(REJECTED) <= set(BAD)
     assert good_gemm in GOOD
+
+
+def test_the_documentation_holds_the_cross_table():
+    pytest.importorskip("tensorrt_rtx", reason="NVIDIA's parser is not installed (tensorrt-rtx)")
+    page = (Path(__file__).parents[1] / "docs" / "precision.md").read_text()
+    assert "\n".join(cross_table()) in page
