@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: no pictures to test")
 
+from benchmarks.gpu import RECORDS, table
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX
 from quantize import compare
@@ -138,6 +140,7 @@ def test_the_page_shows_figures_misses_and_pictures(reference, other, heard, tmp
     assert "jaw_in_silence worse by 50.0%" in text
     assert "b/two at 1.0 s" in text
     assert "not applicable" in text
+    assert escape(table(RECORDS)) in text
     assert 'src="http' not in text
 
 
