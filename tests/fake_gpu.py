@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Callable
 from enum import IntEnum
 from types import SimpleNamespace
@@ -45,6 +46,7 @@ class FakeCuda:
         self.launches = 0
         self.closed = False
         self.broken = False
+        self.threads = {threading.get_ident()}
         self._own: list[int] = []
 
     def _new(self, shape: tuple[int, ...]) -> tuple[Floats, int]:
@@ -70,13 +72,16 @@ class FakeCuda:
 
     def enter(self) -> None:
         assert not self.closed
+        self.threads.add(threading.get_ident())
 
     def submit(self, work: Callable[[], None]) -> None:
+        assert threading.get_ident() in self.threads, "no context on this thread"
         if self.broken:
             raise MissingError("CUDA: cuGraphLaunch failed (unspecified launch failure)")
         (self.queue if self.captured is None else self.captured).append(work)
 
     def wait(self) -> None:
+        assert threading.get_ident() in self.threads, "no context on this thread"
         assert self.captured is None, "waiting is not allowed while a stream is captured"
         while self.queue:
             self.queue.pop(0)()
@@ -125,6 +130,8 @@ class Context:
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self._bound[name] = address
+        if self._engine.refuses == name:
+            return False
         return name in self._engine.shapes and address in self._engine.gpu.memory
 
     def execute_async_v3(self, stream: int) -> bool:
@@ -144,6 +151,8 @@ class Engine:
         self._session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
         self.gpu = gpu
         self.fails = False
+        self.refuses = ""
+        self.dtype = "float32"
         self.dla_layers = 0
         tensors = [*self._session.get_inputs(), *self._session.get_outputs()]
         self.shapes = {t.name: tuple(t.shape) for t in tensors}
@@ -156,7 +165,7 @@ class Engine:
         return self.shapes[name]
 
     def get_tensor_dtype(self, name: str) -> str:
-        return "float32"
+        return self.dtype
 
     def create_execution_context(self) -> Context:
         return Context(self)
@@ -194,6 +203,7 @@ class FakeTensorrt:
         self.gpu = gpu
         self.dla_cores = dla_cores
         self.dla_layers = 0
+        self.spoil: Callable[[Engine], None] = lambda engine: None
         self.builds = 0
         self.engines: list[Engine] = []
         self.timings: list[bytes] = []
@@ -201,11 +211,13 @@ class FakeTensorrt:
 
     def Runtime(self, logger: Logger) -> Any:
         def load(plan: bytes) -> Engine | None:
+            logger.log(Severity.INFO, "Loaded engine size: 1 MiB")
             if not plan.startswith(b"PLAN"):
                 logger.log(Severity.ERROR, "Magic tag\n does not match")
                 return None
             self.engines.append(Engine(plan[4:], self.gpu))
             self.engines[-1].dla_layers = self.dla_layers
+            self.spoil(self.engines[-1])
             return self.engines[-1]
 
         return SimpleNamespace(deserialize_cuda_engine=load)

@@ -55,10 +55,21 @@ def test_network_precision_and_dla_each_name_another_engine(bundle: Bundle) -> N
     assert len(paths) == 4
 
 
+def test_another_workspace_names_another_engine(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plan_path(bundle.generator, "fp32", ORIN)
+    monkeypatch.setattr("edge.plans.WORKSPACE", 1 << 20)
+    assert plan_path(bundle.generator, "fp32", ORIN) != before
+
+
 def test_a_damaged_engine_counts_as_none(bundle: Bundle) -> None:
-    path, _ = build(bundle, "fp32", FakeTensorrt(FakeGpu()), ORIN)
+    path, other = build(bundle, "fp32", FakeTensorrt(FakeGpu()), ORIN)
     path.write_bytes(path.read_bytes()[:-1])
     assert read_plan(path) is None
+    for note in ("{", "[]", "{}", '"text"'):
+        other.with_suffix(".json").write_text(note)
+        assert read_plan(other) is None
 
 
 def test_the_timing_cache_is_handed_on(bundle: Bundle) -> None:
@@ -109,6 +120,8 @@ def test_a_measured_precision_is_the_default_only_on_its_machine(bundle: Bundle)
     keep_precision(many, ORIN, "int8")
     assert default_precision(many, ORIN) == "int8"
     assert default_precision(many, replace(ORIN, l4t="R39.2")) == "fp16"
+    keep_precision(many, ORIN, "int4")  # of a version to come
+    assert default_precision(many, ORIN) == "fp16"
 
 
 def test_the_cache_is_systemds_then_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +129,9 @@ def test_the_cache_is_systemds_then_the_users(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     monkeypatch.setenv("STATE_DIRECTORY", "/s")
     assert cache_folder() == Path("/s")
+    monkeypatch.setenv("CACHE_DIRECTORY", "/one:/two")  # a unit may name several
+    assert cache_folder() == Path("/one")
+    monkeypatch.delenv("CACHE_DIRECTORY")
     monkeypatch.delenv("STATE_DIRECTORY")
     assert cache_folder() == Path("/x/edgetalk")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 import edge.build
 import edge.engine
+import edge.engine_trt
 from edge.bundle import DEFAULT, Bundle, Network, read_bundle
 from edge.contract import Floats, MissingError, UsageError
 from edge.engine import OnnxEngine, Spared, open_engines
@@ -102,6 +105,28 @@ def test_closing_twice_frees_all_memory(bundle: Bundle, gpu: FakeGpu) -> None:
     assert not gpu.memory
 
 
+def test_an_engine_may_be_reset_and_stepped_in_other_threads(bundle: Bundle, gpu: FakeGpu) -> None:
+    network = bundle.generator
+    engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), FakeCuda(gpu))
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        one.submit(engine.reset).result()
+        other.submit(run, engine, heard(bundle, 1)).result()
+    engine.close()
+
+
+def test_an_engine_left_open_is_closed_at_exit_and_a_closed_one_forgotten(
+    bundle: Bundle, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[object] = []
+    at_exit = SimpleNamespace(register=kept.append, unregister=kept.remove)
+    monkeypatch.setattr(edge.engine_trt, "atexit", at_exit)
+    network = bundle.generator
+    engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), FakeCuda(gpu))
+    assert kept == [engine.close]
+    engine.close()
+    assert kept == []
+
+
 def test_a_damaged_plan_is_one_sentence_and_frees_the_device(bundle: Bundle, gpu: FakeGpu) -> None:
     cuda = FakeCuda(gpu)
     with pytest.raises(MissingError, match=r"generator\.onnx: .*edge-build.*Magic tag does not"):
@@ -113,6 +138,31 @@ def test_an_engine_of_other_networks_is_refused(bundle: Bundle, gpu: FakeGpu) ->
     plan = plan_of(bundle, bundle.decoder)
     with pytest.raises(MissingError, match=r"generator\.onnx: .* not what bundle.yaml says"):
         TensorrtEngine(plan, bundle.generator, FakeTensorrt(gpu), FakeCuda(gpu))
+
+
+def broken(_: object = None) -> None:
+    raise RuntimeError("no such\nkernel")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "value", "said"),
+    [
+        ("dtype", "float16", "mels is not float32; export the bundle again"),
+        ("create_execution_context", lambda: None, "no execution context"),
+        ("refuses", "mels", "TensorRT refuses the memory for mels"),
+        ("fails", True, "a step failed"),
+        ("create_execution_context", broken, r"TensorRT failed to start it \(no such kernel\)"),
+    ],
+)
+def test_whatever_fails_at_the_start_is_one_sentence_and_frees_the_device(
+    bundle: Bundle, gpu: FakeGpu, spoilt: str, value: object, said: str
+) -> None:
+    trt, cuda, network = FakeTensorrt(gpu), FakeCuda(gpu), bundle.generator
+    trt.spoil = lambda engine: setattr(engine, spoilt, value)
+    with pytest.raises(MissingError, match=rf"^generator\.onnx: {said}"):
+        TensorrtEngine(plan_of(bundle, network), network, trt, cuda)
+    assert cuda.closed
+    assert not gpu.memory
 
 
 def test_tensorrt_builds_what_its_cache_lacks_once(bundle: Bundle, trt: FakeTensorrt) -> None:

@@ -126,6 +126,13 @@ def test_a_larger_batch_later_loses_no_count():
     assert calibrator.compute("max") == pytest.approx(7.0, rel=1 / 512)
 
 
+def test_a_larger_batch_later_leaves_small_values_where_they_were():
+    calibrator = Calibrator()
+    calibrator.collect(np.full(100_000, 1.0, np.float32))
+    calibrator.collect(np.array([7.0], np.float32))
+    assert calibrator.compute("percentile") == pytest.approx(1.0, rel=1 / 128)
+
+
 def test_the_other_methods_cut_a_lone_outlier():
     calibrator = Calibrator()
     values = np.random.default_rng(0).standard_normal(200_000).astype(np.float32)

@@ -159,6 +159,8 @@ def steps(count: int) -> int:
         return np.array(pair[1].step(latent=latent)["weights"])
 
     def compare() -> None:
+        for engine in engines:
+            engine.reset()
         for i in range(count):
             assert np.abs(face(engines, i) - face(plain, i)).max() < 1e-5, f"step {i}"
 
