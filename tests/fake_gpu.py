@@ -207,7 +207,9 @@ class FakeTensorrt:
         self.builds = 0
         self.engines: list[Engine] = []
         self.timings: list[bytes] = []
+        self.configs: list[Any] = []
         self.parser_error = ""
+        self.builder_error = ""
 
     def Runtime(self, logger: Logger) -> Any:
         def load(plan: bytes) -> Engine | None:
@@ -229,21 +231,30 @@ class FakeTensorrt:
 
         def create_timing_cache(old: bytes) -> Any:
             self.timings.append(old)
+            if old.strip(b"t"):  # of another version
+                return None
             return SimpleNamespace(serialize=lambda: old + b"t")
 
         def config() -> Any:
             made = SimpleNamespace(
-                set_memory_pool_limit=lambda pool, size: None,
-                set_flag=lambda flag: None,
+                set_memory_pool_limit=lambda pool, size: made.limits.update({pool: size}),
+                set_flag=lambda flag: made.flags.append(flag),
                 create_timing_cache=create_timing_cache,
+                get_timing_cache=lambda: None,
+                limits={},
+                flags=[],
             )
+            self.configs.append(made)
             made.set_timing_cache = lambda cache, mismatch: setattr(
                 made, "get_timing_cache", lambda: cache
             )
             return made
 
-        def build(network: Any, config: Any) -> bytes:
+        def build(network: Any, config: Any) -> bytes | None:
             self.builds += 1
+            if self.builder_error:
+                logger.log(Severity.ERROR, self.builder_error)
+                return None
             return b"PLAN" + bytes(network.onnx)
 
         return SimpleNamespace(
@@ -256,6 +267,7 @@ class FakeTensorrt:
     def OnnxParser(self, network: Any, logger: Logger) -> Any:
         def parse(data: bytes) -> bool:
             network.onnx = data
+            logger.log(Severity.ERROR, "importing failed at first, then another way worked")
             return not self.parser_error
 
         error = SimpleNamespace(desc=lambda: self.parser_error)

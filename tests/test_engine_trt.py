@@ -195,8 +195,31 @@ def test_auto_runs_on_the_cpu_and_builds_nothing_without_built_engines(
     engines = open_engines(bundle)
     assert [type(engine) for engine in engines] == [OnnxEngine, OnnxEngine]
     assert trt.builds == 0
-    assert not gpu.memory
+    assert all(cuda.closed for cuda in gpu.cudas.values())
     assert caplog.text.count("run edge-build") == 1
+
+
+def test_the_driver_is_probed_before_tensorrt_is_touched(
+    bundle: Bundle, trt: FakeTensorrt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_driver() -> None:
+        raise MissingError("no driver")
+
+    monkeypatch.setattr(edge.build, "load_driver", no_driver)
+    monkeypatch.setattr(edge.build, "load_tensorrt", lambda: pytest.fail("TensorRT was touched"))
+    with pytest.raises(MissingError, match="no driver"):
+        open_engines(bundle, "tensorrt")
+
+
+def test_a_second_network_that_fails_closes_the_first(
+    bundle: Bundle, trt: FakeTensorrt, gpu: FakeGpu
+) -> None:
+    trt.spoil = lambda engine: setattr(engine, "fails", "weights" in engine.shapes)
+    with pytest.raises(MissingError, match=r"decoder.*a step failed"):
+        open_engines(bundle, "tensorrt")
+    assert not gpu.memory
+    assert len(gpu.cudas) == 2
+    assert all(cuda.closed for cuda in gpu.cudas.values())
 
 
 def test_auto_takes_built_engines(bundle: Bundle, trt: FakeTensorrt) -> None:
