@@ -18,8 +18,8 @@ import edge.engine_trt
 from edge.bundle import DEFAULT, Bundle, Network, read_bundle
 from edge.contract import Floats, MissingError, UsageError
 from edge.engine import OnnxEngine, Spared, open_engines
-from edge.engine_trt import TensorrtEngine
-from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt
+from edge.engine_trt import Complaints, TensorrtEngine
+from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt, Severity
 
 
 @pytest.fixture
@@ -163,6 +163,16 @@ def test_whatever_fails_at_the_start_is_one_sentence_and_frees_the_device(
         TensorrtEngine(plan_of(bundle, network), network, trt, cuda)
     assert cuda.closed
     assert not gpu.memory
+
+
+def test_a_failure_is_explained_by_its_own_error_and_not_by_an_older_one() -> None:
+    complaints = Complaints(FakeTensorrt(FakeGpu()))
+    assert complaints.first() == "it does not say why"
+    for said in ("one", "a  consequence\nof it"):
+        complaints.logger.log(Severity.ERROR, said)
+    assert complaints.first() == "one"
+    complaints.logger.log(Severity.INTERNAL_ERROR, "two\n lines")
+    assert complaints.first() == "two lines"
 
 
 def test_tensorrt_builds_what_its_cache_lacks_once(bundle: Bundle, trt: FakeTensorrt) -> None:

@@ -144,10 +144,11 @@ def test_the_other_methods_cut_a_lone_outlier():
     assert found["entropy"] < 20
 
 
-def test_the_mse_method_keeps_a_range_that_is_used():
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_keeps_a_range_that_is_used(method):
     calibrator = Calibrator()
-    calibrator.collect(np.linspace(-2, 2, 10_000, dtype=np.float32))
-    assert calibrator.compute("mse") == pytest.approx(2.0, rel=0.02)
+    calibrator.collect(np.linspace(-2, 2, 204_800, dtype=np.float32))
+    assert calibrator.compute(method) == pytest.approx(2.0, rel=0.02)
 
 
 def test_reset_forgets():
@@ -181,6 +182,24 @@ def test_the_fingerprint_is_of_the_content(run):
     changed = once.mels.copy()
     changed[3, 199, 39] += 0.001
     assert replace(once, mels=changed).fingerprint != once.fingerprint
+    assert replace(once, choices=once.choices[::-1]).fingerprint != once.fingerprint
+    longer = replace(once, mels=once.mels.reshape(2, 400, 40))  # the same numbers
+    assert longer.fingerprint != once.fingerprint
+
+
+def test_windows_take_files_and_lookaheads_in_turn(run):
+    windows = cut(run, 2, 4, 200, seed=0)
+    assert windows.choices.tolist() == [0, 1, 0, 1]
+    streams = [np.load(run / "renditions" / f"{k:03d}.npz")["mels"] for k in range(2)]
+    for i, mels in enumerate(windows.mels):
+        (at,) = np.flatnonzero((streams[i % 2] == mels[0].astype(np.float16)).all(1))
+        np.testing.assert_array_equal(mels, streams[i % 2][at : at + 200])
+
+
+def test_a_stream_that_is_just_long_enough_is_taken_whole(tmp_path):
+    mels = random_mels(200)
+    windows = cut(spoil(tmp_path, mels), 2, 1, 200, seed=0)
+    np.testing.assert_allclose(windows.mels[0], mels)
 
 
 def spoil(folder, mels, **more):
