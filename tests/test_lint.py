@@ -8,8 +8,18 @@ import pytest
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'edgetalk[toolchain]'")
 
-from quantize.lint import RULES, lint
-from tests.qdq_corpus import BAD, GOOD, REJECTED, Draft, cross_table, gemm, good_gemm
+from edge.contract import EdgeError
+from quantize.lint import RULES, lint, require
+from tests.qdq_corpus import (
+    BAD,
+    GOOD,
+    REJECTED,
+    Draft,
+    cross_table,
+    gemm,
+    good_gemm,
+    per_tensor_weight,
+)
 
 pytestmark = pytest.mark.toolchain
 
@@ -36,6 +46,12 @@ def test_a_bad_file_breaks_no_other_rule():
     # uint8 with its usual zero point 128 breaks two.
     several = {m.__name__ for m in BAD if len({f.rule for f in lint(m().done())}) > 1}
     assert several == {"uint8_activation_128"}
+
+
+def test_a_file_with_findings_is_not_written():
+    require(good_gemm().done(), "good.onnx")
+    with pytest.raises(EdgeError, match=r"^bad\.onnx: .*\(1 findings\): per-channel-weights: "):
+        require(per_tensor_weight().done(), "bad.onnx")
 
 
 def test_a_finding_names_the_node_and_the_reason():
