@@ -172,6 +172,13 @@ def test_a_layer_that_saw_only_zeros_is_an_error():
         calibrator.compute("max")
 
 
+def test_calibration_hears_every_window_as_the_device_would(models, windows, peaks):
+    latents = sensitivity.run_both(models, windows)[0]
+    first = layers(models["decoder"])[0]
+    expected = np.abs(latents).max()
+    assert peaks[f"decoder.{first.name}"] == pytest.approx(expected, rel=1 / 512)
+
+
 # The calibration set
 
 
