@@ -255,6 +255,12 @@ def test_weights_are_rounded_a_channel_each():
     np.testing.assert_array_equal(steps, [[127, -25], [0, 127]])
 
 
+def test_a_channel_of_zeros_has_a_scale_that_tensorrt_takes():
+    steps, scale = quantise_weight(np.array([[0.0, 1.0], [0.0, -1.0]], np.float32), axis=1)
+    np.testing.assert_array_equal(steps, [[0, 127], [0, -127]])
+    assert (scale > 0).all()
+
+
 def test_layers_carry_the_names_of_the_student(models, student):
     names = set(student.state_dict())
     for network, model in models.items():
