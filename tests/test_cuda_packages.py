@@ -32,6 +32,8 @@ def fetched(what: str) -> Path:
     folder = CACHE / what
     if folder.is_dir():
         return folder
+    if what == PYCUDA and not os.environ.get("EDGETALK_PYCUDA"):
+        pytest.skip("pycuda takes minutes to compile: EDGETALK_PYCUDA=1 does; it is NOT checked")
     part = f"{folder}.part"
     shutil.rmtree(part, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--target", part, what]
