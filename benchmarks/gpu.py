@@ -1,9 +1,11 @@
 """A bundle on this machine's NVIDIA GPU: parity with ONNX Runtime, and microseconds a step.
 
-    python -m benchmarks.gpu [--bundle DIR] [--steps 3000]
+    python -m benchmarks.gpu [--bundle DIR] [--clip FILE ...] [--steps 3000]
+    python -m benchmarks.gpu --table
 
 Writes ``benchmarks/records/<device>-<date>.json`` and makes the fastest precision that is close
-enough to ONNX Runtime this device's default. TensorRT if installed, else TensorRT-RTX.
+enough to ONNX Runtime this device's default. TensorRT if installed, else TensorRT-RTX. The table
+is that of the README: one row for each row of every record.
 """
 
 from __future__ import annotations
@@ -30,28 +32,34 @@ from edge.engine import OnnxEngine
 from edge.engine_trt import TensorrtEngine, load_tensorrt
 from edge.features import Features
 from edge.plans import keep_precision, read_plan, target_of
+from quantize.fidelity import snr_db
 
 DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
 RECORDS = Path(__file__).parent / "records"
 FLOOR_DB = {"fp32": 45.0, "fp16": 45.0, "int8": 30.0}
 """Signal to noise on the weights against ONNX Runtime fp32, below which nothing is recommended."""
+EQUAL_DB = 200.0
+"""Stands for no difference at all: JSON has no infinity."""
 
 Pair = tuple[Engine, Engine]
 
 
-def run(bundle: Bundle, pair: Pair, steps: int) -> tuple[Floats, Floats]:
-    """Weights (faces, 52) of the demo clip, then seconds (steps,) of generator and decoder."""
+def hear(clips: Sequence[Path]) -> list[Floats]:
+    """Features of all clips, end to end."""
+    features = Features()
+    return [np.array(m) for clip in clips for _, m, _ in features.push(read_audio(clip))]
+
+
+def run(bundle: Bundle, pair: Pair, mels: Sequence[Floats], steps: int) -> tuple[Floats, Floats]:
+    """Weights (faces, 52) of what is heard, then seconds (steps,) of generator and decoder."""
     generator, decoder = pair
     choice = np.zeros((1, len(bundle.lookaheads)), np.float32)
     choice[0, bundle.lookaheads.index(bundle.lookahead)] = 1
-    mels = [np.array(m) for _, m, _ in Features().push(read_audio(DEMO))]
 
     def face(i: int) -> Floats:
         latent = generator.step(mels=mels[i % len(mels)], lookahead=choice)["latent"]
         return np.array(decoder.step(latent=latent)["weights"][0, 0])
 
-    generator.reset()
-    decoder.reset()
     faces = np.stack([face(i) for i in range(len(mels))])
     took = np.empty(steps, np.float32)
     for i in range(steps):
@@ -61,12 +69,6 @@ def run(bundle: Bundle, pair: Pair, steps: int) -> tuple[Floats, Floats]:
     return faces, took
 
 
-def snr_db(faces: Floats, expected: Floats) -> float:
-    """Signal to noise in dB; 200 where both are equal."""
-    noise = float(np.square(faces - expected).sum())
-    return 10 * float(np.log10(np.square(expected).sum() / noise)) if noise else 200.0
-
-
 def times(took: Floats) -> dict[str, float]:
     """p50, p99 and max in microseconds."""
     us = took * 1e6
@@ -74,8 +76,9 @@ def times(took: Floats) -> dict[str, float]:
     return {"p50_us": float(p50), "p99_us": float(p99), "max_us": float(us.max())}
 
 
-def measure(bundle: Bundle, steps: int) -> dict[str, Any]:
+def measure(bundle: Bundle, clips: Sequence[Path], steps: int) -> dict[str, Any]:
     """Everything the record holds."""
+    mels = hear(clips)
     load_driver()
     try:
         trt = load_tensorrt()
@@ -85,7 +88,7 @@ def measure(bundle: Bundle, steps: int) -> dict[str, Any]:
     target, provider = target_of(trt, cuda), cuda.provider
     cuda.close()
     onnx = [OnnxEngine(bundle.folder, network) for network in bundle.networks("fp32")]
-    expected, took = run(bundle, (onnx[0], onnx[1]), steps)
+    expected, took = run(bundle, (onnx[0], onnx[1]), mels, steps)
     rows: list[dict[str, Any]] = [{"engine": "onnxruntime", "precision": "fp32", **times(took)}]
     for precision in bundle.precisions:
         paths = build(bundle, precision, trt, target)
@@ -95,15 +98,12 @@ def measure(bundle: Bundle, steps: int) -> dict[str, Any]:
                 TensorrtEngine(read_plan(path) or b"", network, trt, open_cuda(), graph)
                 for path, network in zip(paths, bundle.networks(precision), strict=True)
             ]
-            faces, took = run(bundle, (pair[0], pair[1]), steps)
+            faces, took = run(bundle, (pair[0], pair[1]), mels, steps)
             for engine in pair:
                 engine.close()
-            row: dict[str, Any] = {
-                "engine": target.tensorrt,
-                "precision": precision,
-                "cuda_graph": graph,
-            }
-            row |= {"snr_db": snr_db(faces, expected), "layers": notes}
+            row: dict[str, Any] = {"engine": target.tensorrt, "precision": precision}
+            row["cuda_graph"] = graph
+            row |= {"snr_db": min(snr_db(expected, faces), EQUAL_DB), "layers": notes}
             row["max_error"] = float(np.abs(faces - expected).max())
             rows.append(row | times(took))
     best = fastest(rows)
@@ -112,6 +112,9 @@ def measure(bundle: Bundle, steps: int) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "bundle": bundle.hash,
+        "clips": [clip.name for clip in clips],
+        "faces": len(mels),
+        "steps": steps,
         "gpu": target.gpu,
         "sm": target.sm,
         "l4t": target.l4t,
@@ -147,21 +150,44 @@ def power() -> dict[str, str]:
     return said
 
 
+def table(folder: Path) -> str:
+    """Markdown with a row for each row of every record in ``folder``, by device and date."""
+    head = ["device", "day", "runs on", "precision", "CUDA graph", "p50 us", "p99 us", "max us"]
+    lines = [" | ".join([*head, "SNR dB"]), " | ".join(["---"] * (len(head) + 1))]
+    for path in sorted(folder.glob("*.json")):
+        record = json.loads(path.read_text("utf-8"))
+        device = f"{record['gpu']} {record['l4t']}".strip()
+        for row in record["rows"]:
+            graph = {None: "", True: "yes", False: "no"}[row.get("cuda_graph")]
+            took = [f"{row[key]:.0f}" for key in ("p50_us", "p99_us", "max_us")]
+            snr = f"{row['snr_db']:.1f}" if "snr_db" in row else ""
+            cells = [device, record["date"][:10], row["engine"], row["precision"], graph]
+            lines.append(" | ".join([*cells, *took, snr]))
+    if len(lines) == 2:
+        return "No GPU was measured: benchmarks/records is empty."
+    return "\n".join(f"| {line} |" for line in lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write the record; returns the exit status."""
+    """Measure and write the record, or print the table; returns the exit status."""
     p = argparse.ArgumentParser("benchmarks.gpu", description="A bundle on this machine's GPU.")
     p.add_argument("--bundle", type=Path, default=DEFAULT, metavar="DIR")
+    p.add_argument("--clip", type=Path, action="append", metavar="FILE", help="repeatable (demo)")
     p.add_argument("--steps", type=int, default=3000, metavar="N", help="timed (3000)")
+    p.add_argument("--table", action="store_true", help="print the records as Markdown, and exit")
     args = p.parse_args(argv)
+    if args.table:
+        print(table(RECORDS))
+        return 0
     try:
-        record = measure(read_bundle(args.bundle), args.steps)
+        record = measure(read_bundle(args.bundle), args.clip or [DEMO], args.steps)
     except EdgeError as error:
         print(f"benchmarks.gpu: nothing measured: {error}", file=sys.stderr)
         return error.status
     device = re.sub(r"\W+", "-", record["gpu"]).strip("-").lower()
     RECORDS.mkdir(exist_ok=True)
     path = RECORDS / f"{device}-{record['date'][:10]}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     print(path)
     return 0
 

@@ -46,7 +46,9 @@ class Built:
     """Timing cache: the next build of anything similar is faster."""
 
 
-def open_pair(bundle: Bundle, precision: str | None, may_build: bool) -> tuple[Engine, Engine]:
+def open_pair(
+    bundle: Bundle, precision: str | None, may_build: bool, dla: bool = False
+) -> tuple[Engine, Engine]:
     """Generator and decoder on the GPU from the cache, built first if ``may_build``.
 
     Without ``precision``: the fastest one measured on this device, else fp16, else fp32.
@@ -58,7 +60,7 @@ def open_pair(bundle: Bundle, precision: str | None, may_build: bool) -> tuple[E
         for which in (0, 1):
             cuda = open_cuda()
             try:
-                opened.append(_open(which, bundle, precision, trt, cuda, may_build))
+                opened.append(_open(which, bundle, precision, trt, cuda, may_build, dla))
             except BaseException:
                 cuda.close()
                 raise
@@ -70,15 +72,21 @@ def open_pair(bundle: Bundle, precision: str | None, may_build: bool) -> tuple[E
 
 
 def _open(
-    which: int, bundle: Bundle, precision: str | None, trt: Any, cuda: Cuda, may_build: bool
+    which: int,
+    bundle: Bundle,
+    precision: str | None,
+    trt: Any,
+    cuda: Cuda,
+    may_build: bool,
+    dla: bool,
 ) -> TensorrtEngine:
     target = target_of(trt, cuda)
     precision = precision or default_precision(bundle, target)
     network = bundle.networks(precision)[which]
-    path = plan_path(network, precision, target)
+    path = plan_path(network, precision, target, dla)
     plan = read_plan(path)
     if plan is None and may_build:
-        build(bundle, precision, trt, target)
+        build(bundle, precision, trt, target, dla=dla)
         plan = read_plan(path)
     if plan is None:
         raise MissingError(f"no engine built for {network.file} on this device; run edge-build")
@@ -206,7 +214,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--precision", action="append", choices=PRECISIONS, help="repeatable (default: all there)"
     )
-    p.add_argument("--dla", action="store_true", help="on a Jetson's DLA, the rest on the GPU")
+    p.add_argument("--dla", action="store_true", help="for edge-run --engine tensorrt-dla")
     p.add_argument("--force", action="store_true", help="build again what is in the cache")
 
 

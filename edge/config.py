@@ -85,7 +85,7 @@ class Config:
     """A face that would leave later than this after its audio was captured is not sent."""
     realtime: bool = False
     """Run audio and faces before all other programs (SCHED_FIFO) and never swap (mlockall)."""
-    engine: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
+    engine: Literal["auto", "onnxruntime", "tensorrt", "tensorrt-dla"] = "auto"
     """What runs the networks; ``auto`` takes TensorRT where an engine was built."""
     precision: Literal["fp32", "fp16", "int8"] | None = None
     """Of the networks; the engine's own choice if absent."""

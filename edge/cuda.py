@@ -54,7 +54,7 @@ class Cuda(Protocol):
         """Record the work that ``work`` gives to the stream; the result launches it again."""
 
     def close(self) -> None:
-        """Free everything. Calling it twice is fine."""
+        """Free everything, on the thread that opened it. Calling it twice is fine."""
 
 
 def load_driver(library: str = LIBRARY) -> Any:
@@ -140,15 +140,15 @@ class Stream:
         stream, graph, ready = ctypes.c_void_p(self.stream), ctypes.c_void_p(), ctypes.c_void_p()
         self._call("cuStreamBeginCapture_v2", stream, _THREAD_LOCAL)
         try:
-            work()
-        finally:  # a stream left capturing refuses all other work
-            self._call("cuStreamEndCapture", stream, ctypes.byref(graph))
-        try:
-            self._call(
-                "cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_ulonglong(0)
-            )
+            try:
+                work()
+            finally:  # a stream left capturing refuses all other work
+                self._call("cuStreamEndCapture", stream, ctypes.byref(graph))
+            flags = ctypes.c_ulonglong(0)
+            self._call("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, flags)
         finally:
-            self._call("cuGraphDestroy", graph)
+            if graph:
+                self._call("cuGraphDestroy", graph)
         self._graphs.append(ready)
         return lambda: self._call("cuGraphLaunch", ready, stream)
 
@@ -197,8 +197,9 @@ class PyCuda(Stream):
         self._drop_graphs()
         self._held.clear()
         self._stream = None
-        # pycuda aborts the process if a context is still on its stack at exit.
-        self._primary.pop()
+        # Left to its destructor, pycuda would detach the context as if it were not the primary one;
+        # left on pycuda's stack, it would abort the process at exit.
+        self._primary.detach()
         self._primary = None
 
 

@@ -15,7 +15,7 @@ from edge.contract import Engine, Floats, MissingError, Tensors, UsageError
 
 log = logging.getLogger("edge")
 
-ENGINES = ("auto", "onnxruntime", "tensorrt")
+ENGINES = ("auto", "onnxruntime", "tensorrt", "tensorrt-dla")
 
 
 def open_engines(
@@ -23,7 +23,8 @@ def open_engines(
 ) -> tuple[Engine, Engine]:
     """Generator and decoder of a bundle, ready to step.
 
-    ``tensorrt`` builds what its cache lacks and raises ``MissingError`` if it cannot run.
+    ``tensorrt`` builds what its cache lacks and raises ``MissingError`` if it cannot run;
+    ``tensorrt-dla`` does so with whatever a Jetson's DLA takes on the DLA, refusing if it is none.
     ``auto`` never builds: it takes TensorRT where ``edge-build`` has been, and goes over to ONNX
     Runtime, saying so once, when that fails now or later. ``precision`` ``None`` is fp32 for ONNX
     Runtime; for TensorRT it is the fastest measured on this device, else fp16.
@@ -34,8 +35,8 @@ def open_engines(
         lambda network=network: OnnxEngine(bundle.folder, network)
         for network in bundle.networks(precision)
     ]
-    if engine == "tensorrt":
-        return _open_tensorrt(bundle, precision, may_build=True)
+    if engine.startswith("tensorrt"):
+        return _open_tensorrt(bundle, precision, may_build=True, dla=engine == "tensorrt-dla")
     if engine == "auto" and importlib.util.find_spec("tensorrt"):
         once = Once()
         try:
@@ -46,11 +47,13 @@ def open_engines(
     return onnx[0](), onnx[1]()
 
 
-def _open_tensorrt(bundle: Bundle, precision: str | None, may_build: bool) -> tuple[Engine, Engine]:
+def _open_tensorrt(
+    bundle: Bundle, precision: str | None, may_build: bool, dla: bool = False
+) -> tuple[Engine, Engine]:
     # Imported here: on a machine without TensorRT nothing of it is needed.
     from edge.build import open_pair
 
-    return open_pair(bundle, precision, may_build)
+    return open_pair(bundle, precision, may_build, dla)
 
 
 class Once:

@@ -90,7 +90,8 @@ class TensorrtEngine:
             self.close()
             if isinstance(error, MissingError):
                 raise
-            raise MissingError(f"{network.file}: TensorRT failed to start it ({error})") from error
+            why = " ".join(str(error).split())
+            raise MissingError(f"{network.file}: TensorRT failed to start it ({why})") from error
 
     def _fail(self, what: str) -> None:
         raise MissingError(f"{self._network.file}: {what} ({self._complaints.first()})")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu import RECORDS, table
 from edge.contract import FPS, INDEX
 from quantize.compare import TARGET_DB, Said
 
@@ -70,6 +71,7 @@ def page(results: Mapping[str, Any], folder: Path, record: Path) -> Path:
         f"stream without a reset, look-ahead {results['lookahead']} faces, ONNX Runtime on one CPU "
         f"thread. No Jetson was measured. Every number: {escape(record.name)}.</p>",
         _summary(precisions),
+        f"<h2>Latency on GPUs</h2><pre>{escape(table(RECORDS))}</pre>",
         "<h2>Targets missed</h2>",
         _list([f"{p}: {m}" for p in others for m in precisions[p]["misses"]]),
         "<p>Code agreement: not applicable, this student's latent is continuous.</p>",

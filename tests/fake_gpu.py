@@ -7,6 +7,8 @@ addresses it was captured with, and a first run is not allowed to be captured.
 from __future__ import annotations
 
 import itertools
+import json
+import threading
 from collections.abc import Callable
 from enum import IntEnum
 from types import SimpleNamespace
@@ -44,6 +46,7 @@ class FakeCuda:
         self.launches = 0
         self.closed = False
         self.broken = False
+        self.threads = {threading.get_ident()}
         self._own: list[int] = []
 
     def _new(self, shape: tuple[int, ...]) -> tuple[Floats, int]:
@@ -69,13 +72,16 @@ class FakeCuda:
 
     def enter(self) -> None:
         assert not self.closed
+        self.threads.add(threading.get_ident())
 
     def submit(self, work: Callable[[], None]) -> None:
+        assert threading.get_ident() in self.threads, "no context on this thread"
         if self.broken:
             raise MissingError("CUDA: cuGraphLaunch failed (unspecified launch failure)")
         (self.queue if self.captured is None else self.captured).append(work)
 
     def wait(self) -> None:
+        assert threading.get_ident() in self.threads, "no context on this thread"
         assert self.captured is None, "waiting is not allowed while a stream is captured"
         while self.queue:
             self.queue.pop(0)()
@@ -124,6 +130,8 @@ class Context:
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self._bound[name] = address
+        if self._engine.refuses == name:
+            return False
         return name in self._engine.shapes and address in self._engine.gpu.memory
 
     def execute_async_v3(self, stream: int) -> bool:
@@ -143,6 +151,9 @@ class Engine:
         self._session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
         self.gpu = gpu
         self.fails = False
+        self.refuses = ""
+        self.dtype = "float32"
+        self.dla_layers = 0
         tensors = [*self._session.get_inputs(), *self._session.get_outputs()]
         self.shapes = {t.name: tuple(t.shape) for t in tensors}
         self.num_io_tensors = len(tensors)
@@ -154,16 +165,16 @@ class Engine:
         return self.shapes[name]
 
     def get_tensor_dtype(self, name: str) -> str:
-        return "float32"
+        return self.dtype
 
     def create_execution_context(self) -> Context:
         return Context(self)
 
     def create_engine_inspector(self) -> Any:
-        text = (
-            '{"Layers": [{"LayerType": "CaskConvolution", '
-            '"Inputs": [{"Format/Datatype": "Row major Int8 format"}]}]}'
-        )
+        layers: list[Any] = [{"LayerType": "DLA"}] * self.dla_layers
+        inputs = [{"Format/Datatype": "Row major Int8 format"}]
+        layers.append({"LayerType": "CaskConvolution", "Inputs": inputs})
+        text = json.dumps({"Layers": layers})
         return SimpleNamespace(get_engine_information=lambda kind: text)
 
     def run(self, bound: dict[str, int]) -> None:
@@ -191,17 +202,24 @@ class FakeTensorrt:
         self.__version__ = version
         self.gpu = gpu
         self.dla_cores = dla_cores
+        self.dla_layers = 0
+        self.spoil: Callable[[Engine], None] = lambda engine: None
         self.builds = 0
         self.engines: list[Engine] = []
         self.timings: list[bytes] = []
+        self.configs: list[Any] = []
         self.parser_error = ""
+        self.builder_error = ""
 
     def Runtime(self, logger: Logger) -> Any:
         def load(plan: bytes) -> Engine | None:
+            logger.log(Severity.INFO, "Loaded engine size: 1 MiB")
             if not plan.startswith(b"PLAN"):
                 logger.log(Severity.ERROR, "Magic tag\n does not match")
                 return None
             self.engines.append(Engine(plan[4:], self.gpu))
+            self.engines[-1].dla_layers = self.dla_layers
+            self.spoil(self.engines[-1])
             return self.engines[-1]
 
         return SimpleNamespace(deserialize_cuda_engine=load)
@@ -213,21 +231,30 @@ class FakeTensorrt:
 
         def create_timing_cache(old: bytes) -> Any:
             self.timings.append(old)
+            if old.strip(b"t"):  # of another version
+                return None
             return SimpleNamespace(serialize=lambda: old + b"t")
 
         def config() -> Any:
             made = SimpleNamespace(
-                set_memory_pool_limit=lambda pool, size: None,
-                set_flag=lambda flag: None,
+                set_memory_pool_limit=lambda pool, size: made.limits.update({pool: size}),
+                set_flag=lambda flag: made.flags.append(flag),
                 create_timing_cache=create_timing_cache,
+                get_timing_cache=lambda: None,
+                limits={},
+                flags=[],
             )
+            self.configs.append(made)
             made.set_timing_cache = lambda cache, mismatch: setattr(
                 made, "get_timing_cache", lambda: cache
             )
             return made
 
-        def build(network: Any, config: Any) -> bytes:
+        def build(network: Any, config: Any) -> bytes | None:
             self.builds += 1
+            if self.builder_error:
+                logger.log(Severity.ERROR, self.builder_error)
+                return None
             return b"PLAN" + bytes(network.onnx)
 
         return SimpleNamespace(
@@ -240,6 +267,7 @@ class FakeTensorrt:
     def OnnxParser(self, network: Any, logger: Logger) -> Any:
         def parse(data: bytes) -> bool:
             network.onnx = data
+            logger.log(Severity.ERROR, "importing failed at first, then another way worked")
             return not self.parser_error
 
         error = SimpleNamespace(desc=lambda: self.parser_error)

@@ -5,7 +5,7 @@ Prints what the linter says of each beside NVIDIA's own parser and builder (tens
 
 from __future__ import annotations
 
-import sys
+import textwrap
 from collections.abc import Callable
 
 import numpy as np
@@ -110,6 +110,17 @@ def good_state() -> Draft:
     return d
 
 
+def good_constant_nodes() -> Draft:
+    d = Draft()
+    for name, number in (("s", np.float32(0.05)), ("z", ZERO)):
+        tensor = numpy_helper.from_array(np.asarray(number), name)
+        d.nodes.append(helper.make_node("Constant", [], [name], value=tensor))
+    d.node("QuantizeLinear", ["x", "s", "z"], "q")
+    d.node("DequantizeLinear", ["q", "s", "z"], "xq")
+    d.weight()
+    return gemm(d)
+
+
 def activation_zero_point() -> Draft:
     d = Draft()
     d.activation(zero=np.int8(3))
@@ -157,6 +168,32 @@ def int32_bias() -> Draft:
     d.node("DequantizeLinear", names, "bias", axis=0)
     d.node("Gemm", ["xq", "w", "bias"], "y", transB=1)
     return d
+
+
+def no_zero_point() -> Draft:
+    d = Draft()
+    scale = d.store("s", np.float32(0.05))
+    d.node("QuantizeLinear", ["x", scale], "q")
+    d.node("DequantizeLinear", ["q", scale], "xq")
+    d.weight()
+    return gemm(d)
+
+
+def int8_bias() -> Draft:
+    d = Draft()
+    d.activation()
+    d.weight()
+    names = [d.store("b.q", np.ones(C, np.int8)), d.store("b.s", np.float32(5e-4)), "xq.z"]
+    d.node("DequantizeLinear", names, "bias")
+    d.node("Gemm", ["xq", "w", "bias"], "y", transB=1)
+    return d
+
+
+def infinite_scale() -> Draft:
+    d = Draft()
+    d.activation()
+    d.weight(scale=np.where(np.arange(C) == 3, np.inf, 0.01))
+    return gemm(d)
 
 
 def negative_scale() -> Draft:
@@ -286,6 +323,27 @@ def quantise_without_dequantise() -> Draft:
     return d
 
 
+def quantise_for_nobody() -> Draft:
+    d = good_gemm()
+    d.node("QuantizeLinear", ["y", "xq.s", "xq.z"], "lost")
+    return d
+
+
+def dequantise_of_a_cast() -> Draft:
+    d = Draft()
+    names = [d.store("s", np.float32(0.05)), d.store("z", ZERO)]
+    d.node("Cast", ["x"], "q", to=TensorProto.INT8)
+    d.node("DequantizeLinear", ["q", *names], "xq")
+    d.weight()
+    return gemm(d)
+
+
+def older_opset() -> Draft:
+    d = good_gemm()
+    d.opset = 12
+    return d
+
+
 def newer_opset() -> Draft:
     d = good_gemm()
     d.opset = 21
@@ -307,8 +365,9 @@ def dynamic_batch() -> Draft:
 def shape_by_data() -> Draft:
     d = good_gemm()
     d.node("NonZero", ["x"], "where")
-    d.node("Cast", ["where"], "z", to=TensorProto.FLOAT)
-    d.outputs.append(value("z", [2, "n"]))
+    d.node("Cast", ["where"], "places", to=TensorProto.FLOAT)
+    d.node("ReduceSum", ["places"], "z", keepdims=1)
+    d.outputs.append(value("z", [1, 1]))
     return d
 
 
@@ -327,6 +386,21 @@ def lost_state() -> Draft:
     return d
 
 
+def changed_state() -> Draft:
+    d = good_state()
+    d.nodes.pop()
+    d.node("Concat", ["y", "state.a"], "state_out.a", axis=1)
+    d.outputs[-1] = value("state_out.a", [1, 2 * C])
+    return d
+
+
+def unfed_state() -> Draft:
+    d = good_gemm()
+    d.node("Relu", ["y"], "state_out.a")
+    d.outputs.append(value("state_out.a", [1, C]))
+    return d
+
+
 def half_input() -> Draft:
     d = Draft()
     d.inputs = [value("x", [1, C], TensorProto.FLOAT16)]
@@ -339,6 +413,7 @@ GOOD: tuple[Callable[[], Draft], ...] = (
     good_matmul_bias_relu,
     good_float_beside_int8,
     good_state,
+    good_constant_nodes,
 )
 BAD: dict[Callable[[], Draft], str] = {
     activation_zero_point: "symmetric",
@@ -346,7 +421,10 @@ BAD: dict[Callable[[], Draft], str] = {
     uint8_activation: "signed-int8",
     uint8_activation_128: "signed-int8",
     uint8_weight: "signed-int8",
+    no_zero_point: "signed-int8",
     int32_bias: "float-bias",
+    int8_bias: "float-bias",
+    infinite_scale: "constant-positive-scale",
     negative_scale: "constant-positive-scale",
     zero_scale: "constant-positive-scale",
     computed_scale: "constant-positive-scale",
@@ -363,12 +441,17 @@ BAD: dict[Callable[[], Draft], str] = {
     pair_before_bias: "unbroken-fusion",
     pair_between_bias_and_relu: "unbroken-fusion",
     quantise_without_dequantise: "whole-pairs",
+    quantise_for_nobody: "whole-pairs",
+    dequantise_of_a_cast: "whole-pairs",
+    older_opset: "standard-ops",
     newer_opset: "standard-ops",
     foreign_operator: "standard-ops",
     dynamic_batch: "static-shapes",
     shape_by_data: "static-shapes",
     gru_operator: "no-loops",
     lost_state: "state-pairs",
+    changed_state: "state-pairs",
+    unfed_state: "state-pairs",
     half_input: "state-pairs",
 }
 """Each bad file and the rule that must catch it."""
@@ -388,20 +471,18 @@ REJECTED = (
 """Those that NVIDIA's parser or builder refuses; the others it takes silently."""
 
 
-def main() -> int:
-    """Print the cross table; 1 if NVIDIA refuses what the linter passes."""
+def cross_table() -> list[str]:
+    """Markdown: what the linter says of each file beside NVIDIA's own parser and builder."""
     from quantize.nvidia import verdict
 
-    worst = 0
-    print(f"{'file':30} {'linter':42} NVIDIA's parser and builder")
+    lines = ["| file | linter | NVIDIA's parser and builder |", "| --- | --- | --- |"]
     for make in (*GOOD, *BAD):
         model = make().done()
         rules = ", ".join(dict.fromkeys(f.rule for f in lint(model))) or "passes"
-        said = verdict(model.SerializeToString())
-        worst |= bool(said) and rules == "passes"
-        print(f"{make.__name__:30} {rules:42} {said[:110] or 'accepts'}")
-    return worst
+        said = textwrap.shorten(verdict(model.SerializeToString()).replace("|", "/"), 80)
+        lines.append(f"| {make.__name__} | {rules} | {f'refuses: {said}' if said else 'accepts'} |")
+    return lines
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print("\n".join(cross_table()))

@@ -13,7 +13,7 @@ from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.contract import MissingError
 from edge.cuda import l4t
 from edge.plans import Target, cache_folder, keep_precision, plan_path, read_plan
-from tests.fake_gpu import FakeGpu, FakeTensorrt
+from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt
 
 ORIN = Target("tensorrt 10.3.0", "Orin", "87", "R36.4.3")
 
@@ -55,16 +55,82 @@ def test_network_precision_and_dla_each_name_another_engine(bundle: Bundle) -> N
     assert len(paths) == 4
 
 
+def test_another_workspace_names_another_engine(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plan_path(bundle.generator, "fp32", ORIN)
+    monkeypatch.setattr("edge.plans.WORKSPACE", 1 << 20)
+    assert plan_path(bundle.generator, "fp32", ORIN) != before
+
+
 def test_a_damaged_engine_counts_as_none(bundle: Bundle) -> None:
-    path, _ = build(bundle, "fp32", FakeTensorrt(FakeGpu()), ORIN)
+    path, other = build(bundle, "fp32", FakeTensorrt(FakeGpu()), ORIN)
     path.write_bytes(path.read_bytes()[:-1])
     assert read_plan(path) is None
+    for note in ("{", "[]", "{}", '"text"'):
+        other.with_suffix(".json").write_text(note)
+        assert read_plan(other) is None
 
 
 def test_the_timing_cache_is_handed_on(bundle: Bundle) -> None:
     trt = FakeTensorrt(FakeGpu())
     build(bundle, "fp32", trt, ORIN)
     assert trt.timings == [b"", b"t"]
+
+
+def test_a_timing_cache_of_another_version_is_begun_anew(bundle: Bundle) -> None:
+    trt = FakeTensorrt(FakeGpu())
+    folder = plan_path(bundle.generator, "fp32", ORIN).parent
+    folder.mkdir(parents=True)
+    (folder / "timing.cache").write_bytes(b"foreign")
+    build(bundle, "fp32", trt, ORIN)
+    assert trt.timings == [b"foreign", b"", b"t"]
+    assert (folder / "timing.cache").read_bytes() == b"tt"
+
+
+def test_a_build_without_a_timing_cache_is_a_build(bundle: Bundle) -> None:
+    trt = FakeTensorrt(FakeGpu())
+    builder = trt.Builder
+
+    def without(logger: object) -> object:
+        made = builder(logger)  # type: ignore[arg-type]
+        config = made.create_builder_config()
+        config.create_timing_cache = lambda old: None
+        made.create_builder_config = lambda: config
+        return made
+
+    trt.Builder = without  # type: ignore[method-assign]
+    paths = build(bundle, "fp32", trt, ORIN)
+    assert all(map(read_plan, paths))
+    assert not (paths[0].parent / "timing.cache").exists()
+
+
+def test_the_builder_is_told_its_memory_and_to_keep_the_names_of_layers(bundle: Bundle) -> None:
+    trt = FakeTensorrt(FakeGpu())
+    build_plan(DEFAULT / "decoder.onnx", trt)
+    (config,) = trt.configs
+    assert config.limits == {trt.MemoryPoolType.WORKSPACE: 256 << 20}
+    assert config.profiling_verbosity == trt.ProfilingVerbosity.DETAILED
+    assert config.flags == []
+    assert not hasattr(config, "default_device_type")
+
+
+def test_a_builder_error_is_one_sentence_and_not_one_of_the_parser(bundle: Bundle) -> None:
+    trt = FakeTensorrt(FakeGpu())
+    trt.builder_error = "Could not find any\nimplementation for node"
+    with pytest.raises(
+        MissingError, match=r"onnx: TensorRT cannot build it \(Could not find any i"
+    ):
+        build_plan(DEFAULT / "generator.onnx", trt)
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "file"))
+    with pytest.raises(MissingError, match=r"cannot keep engines \(Not a directory\)"):
+        build(bundle, "fp32", FakeTensorrt(FakeGpu()), ORIN)
 
 
 def test_a_parser_error_is_one_sentence(bundle: Bundle) -> None:
@@ -81,6 +147,36 @@ def test_dla_is_refused_where_there_is_none_or_it_takes_nothing(bundle: Bundle) 
         build(bundle, "fp32", FakeTensorrt(FakeGpu(), dla_cores=2), ORIN, dla=True)
 
 
+def test_the_dla_is_used_with_the_gpu_for_the_rest(bundle: Bundle) -> None:
+    trt = FakeTensorrt(FakeGpu(), dla_cores=2)
+    trt.dla_layers = 3
+    path, _ = build(bundle, "fp16", trt, ORIN, dla=True)
+    config = trt.configs[0]
+    assert (config.default_device_type, config.DLA_core) == (trt.DeviceType.DLA, 0)
+    assert config.flags == [trt.BuilderFlag.GPU_FALLBACK]
+    note = json.loads(path.with_suffix(".json").read_text())
+    assert (note["dla"], note["layers"]) == (True, {"Int8": 1, "on DLA": 3})
+
+
+def test_edge_build_builds_what_the_cache_lacks_and_all_of_it_by_force(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gpu = FakeGpu()
+    trt = FakeTensorrt(gpu)
+    monkeypatch.setattr("edge.build.load_tensorrt", lambda: trt)
+    monkeypatch.setattr("edge.build.open_cuda", lambda: FakeCuda(gpu))
+    only = ["--precision", "int8"]
+    assert main(only) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.split()]
+    assert [read_plan(path) is not None for path in paths] == [True, True]
+    assert (main(only), trt.builds) == (0, 2)
+    paths[1].unlink()
+    assert (main(only), trt.builds) == (0, 4)
+    assert (main([*only, "--force"]), trt.builds) == (0, 6)
+    assert (main([]), trt.builds) == (0, 6 + 2 * (len(bundle.precisions) - 1))
+    assert all(cuda.closed for cuda in gpu.cudas.values())
+
+
 def test_the_summary_counts_types_of_matrix_layers() -> None:
     def layer(kind: str, dtype: str) -> dict[str, object]:
         return {"LayerType": kind, "Inputs": [{"Format/Datatype": dtype}]}
@@ -90,11 +186,12 @@ def test_the_summary_counts_types_of_matrix_layers() -> None:
         layer("CaskGemmMatrixMultiply", "Row major linear FP16 format"),
         layer("gemm", "Float"),
         layer("Myelin", "Half"),
+        {"LayerType": "MatrixMultiply", "Inputs": [{"Format": "Row major INT8"}]},  # of 10.3
         layer("Reformat", "Half"),
         "a name alone",
     ]
     found = summarise(json.dumps({"Layers": layers}))
-    assert found == {"Int8": 1, "FP16": 1, "FP32": 1, "fused": 1}
+    assert found == {"Int8": 2, "FP16": 1, "FP32": 1, "fused": 1}
     assert summarise("") == {}
 
 
@@ -109,6 +206,8 @@ def test_a_measured_precision_is_the_default_only_on_its_machine(bundle: Bundle)
     keep_precision(many, ORIN, "int8")
     assert default_precision(many, ORIN) == "int8"
     assert default_precision(many, replace(ORIN, l4t="R39.2")) == "fp16"
+    keep_precision(many, ORIN, "int4")  # of a version to come
+    assert default_precision(many, ORIN) == "fp16"
 
 
 def test_the_cache_is_systemds_then_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +215,9 @@ def test_the_cache_is_systemds_then_the_users(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     monkeypatch.setenv("STATE_DIRECTORY", "/s")
     assert cache_folder() == Path("/s")
+    monkeypatch.setenv("CACHE_DIRECTORY", "/one:/two")  # a unit may name several
+    assert cache_folder() == Path("/one")
+    monkeypatch.delenv("CACHE_DIRECTORY")
     monkeypatch.delenv("STATE_DIRECTORY")
     assert cache_folder() == Path("/x/edgetalk")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from html import escape
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: no pictures to test")
 
+from benchmarks.gpu import RECORDS, table
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX
 from quantize import compare
@@ -138,6 +141,7 @@ def test_the_page_shows_figures_misses_and_pictures(reference, other, heard, tmp
     assert "jaw_in_silence worse by 50.0%" in text
     assert "b/two at 1.0 s" in text
     assert "not applicable" in text
+    assert escape(table(RECORDS)) in text
     assert 'src="http' not in text
 
 
@@ -160,3 +164,13 @@ def test_fp32_alone_cannot_be_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(compare.Bundle, "precisions", ("fp32",))
     with pytest.raises(compare.UsageError, match="edge-quantize quantize"):
         compare.compare(DEFAULT, tmp_path)
+
+
+def test_the_reports_kept_are_of_the_shipped_bundle_and_no_target_is_missed():
+    bundle, results = read_bundle(DEFAULT), Path(__file__).parents[1] / "benchmarks" / "results"
+    kept = json.loads((results / "quantisation.json").read_text())
+    scan = json.loads((results / "sensitivity.json").read_text())
+    assert kept["bundle"] == bundle.hash
+    assert {key: scan[key] for key in bundle.quantised} == dict(bundle.quantised)
+    for precision, result in list(kept["results"]["precisions"].items())[1:]:
+        assert result["misses"] == [], precision

@@ -22,6 +22,8 @@ class FakeDriver:
     def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
         def call(*args: object) -> int:
             self.calls.append(name)
+            if name == "cuStreamEndCapture":
+                args[1]._obj.value = 7  # type: ignore[attr-defined]
             return 700 if name in self.failing else 0
 
         return call
@@ -91,7 +93,7 @@ def test_capture_ends_although_the_work_fails() -> None:
 
     with pytest.raises(MissingError, match="no"):
         stream(driver).capture(work)
-    assert driver.calls[-1] == "cuStreamEndCapture"
+    assert driver.calls[-2:] == ["cuStreamEndCapture", "cuGraphDestroy"]
 
 
 def test_a_failed_call_names_itself() -> None:

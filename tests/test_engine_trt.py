@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ import pytest
 
 import edge.build
 import edge.engine
+import edge.engine_trt
 from edge.bundle import DEFAULT, Bundle, Network, read_bundle
 from edge.contract import Floats, MissingError, UsageError
 from edge.engine import OnnxEngine, Spared, open_engines
-from edge.engine_trt import TensorrtEngine
-from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt
+from edge.engine_trt import Complaints, TensorrtEngine
+from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt, Severity
 
 
 @pytest.fixture
@@ -102,6 +105,28 @@ def test_closing_twice_frees_all_memory(bundle: Bundle, gpu: FakeGpu) -> None:
     assert not gpu.memory
 
 
+def test_an_engine_may_be_reset_and_stepped_in_other_threads(bundle: Bundle, gpu: FakeGpu) -> None:
+    network = bundle.generator
+    engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), FakeCuda(gpu))
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        one.submit(engine.reset).result()
+        other.submit(run, engine, heard(bundle, 1)).result()
+    engine.close()
+
+
+def test_an_engine_left_open_is_closed_at_exit_and_a_closed_one_forgotten(
+    bundle: Bundle, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[object] = []
+    at_exit = SimpleNamespace(register=kept.append, unregister=kept.remove)
+    monkeypatch.setattr(edge.engine_trt, "atexit", at_exit)
+    network = bundle.generator
+    engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), FakeCuda(gpu))
+    assert kept == [engine.close]
+    engine.close()
+    assert kept == []
+
+
 def test_a_damaged_plan_is_one_sentence_and_frees_the_device(bundle: Bundle, gpu: FakeGpu) -> None:
     cuda = FakeCuda(gpu)
     with pytest.raises(MissingError, match=r"generator\.onnx: .*edge-build.*Magic tag does not"):
@@ -115,11 +140,63 @@ def test_an_engine_of_other_networks_is_refused(bundle: Bundle, gpu: FakeGpu) ->
         TensorrtEngine(plan, bundle.generator, FakeTensorrt(gpu), FakeCuda(gpu))
 
 
+def broken(_: object = None) -> None:
+    raise RuntimeError("no such\nkernel")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "value", "said"),
+    [
+        ("dtype", "float16", "mels is not float32; export the bundle again"),
+        ("create_execution_context", lambda: None, "no execution context"),
+        ("refuses", "mels", "TensorRT refuses the memory for mels"),
+        ("fails", True, "a step failed"),
+        ("create_execution_context", broken, r"TensorRT failed to start it \(no such kernel\)"),
+    ],
+)
+def test_whatever_fails_at_the_start_is_one_sentence_and_frees_the_device(
+    bundle: Bundle, gpu: FakeGpu, spoilt: str, value: object, said: str
+) -> None:
+    trt, cuda, network = FakeTensorrt(gpu), FakeCuda(gpu), bundle.generator
+    trt.spoil = lambda engine: setattr(engine, spoilt, value)
+    with pytest.raises(MissingError, match=rf"^generator\.onnx: {said}"):
+        TensorrtEngine(plan_of(bundle, network), network, trt, cuda)
+    assert cuda.closed
+    assert not gpu.memory
+
+
+def test_a_failure_is_explained_by_its_own_error_and_not_by_an_older_one() -> None:
+    complaints = Complaints(FakeTensorrt(FakeGpu()))
+    assert complaints.first() == "it does not say why"
+    for said in ("one", "a  consequence\nof it"):
+        complaints.logger.log(Severity.ERROR, said)
+    assert complaints.first() == "one"
+    complaints.logger.log(Severity.INTERNAL_ERROR, "two\n lines")
+    assert complaints.first() == "two lines"
+
+
 def test_tensorrt_builds_what_its_cache_lacks_once(bundle: Bundle, trt: FakeTensorrt) -> None:
     for _ in range(2):
         for engine in open_engines(bundle, "tensorrt"):
             engine.close()
     assert trt.builds == 2
+
+
+def test_engines_for_the_dla_run_only_when_asked_for(bundle: Bundle, trt: FakeTensorrt) -> None:
+    trt.dla_cores, trt.dla_layers = 2, 1
+    for engine in open_engines(bundle, "tensorrt-dla"):
+        engine.close()
+    assert trt.builds == 2
+    for name in ("auto", "tensorrt", "tensorrt-dla"):
+        for engine in open_engines(bundle, name):
+            engine.close()
+    assert trt.builds == 4  # auto took none of them, tensorrt made its own
+
+
+def test_a_dla_that_takes_nothing_is_one_sentence(bundle: Bundle, trt: FakeTensorrt) -> None:
+    trt.dla_cores = 2
+    with pytest.raises(MissingError, match=r"generator.*: DLA took none of its layers"):
+        open_engines(bundle, "tensorrt-dla")
 
 
 def test_auto_runs_on_the_cpu_and_builds_nothing_without_built_engines(
@@ -128,8 +205,31 @@ def test_auto_runs_on_the_cpu_and_builds_nothing_without_built_engines(
     engines = open_engines(bundle)
     assert [type(engine) for engine in engines] == [OnnxEngine, OnnxEngine]
     assert trt.builds == 0
-    assert not gpu.memory
+    assert all(cuda.closed for cuda in gpu.cudas.values())
     assert caplog.text.count("run edge-build") == 1
+
+
+def test_the_driver_is_probed_before_tensorrt_is_touched(
+    bundle: Bundle, trt: FakeTensorrt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_driver() -> None:
+        raise MissingError("no driver")
+
+    monkeypatch.setattr(edge.build, "load_driver", no_driver)
+    monkeypatch.setattr(edge.build, "load_tensorrt", lambda: pytest.fail("TensorRT was touched"))
+    with pytest.raises(MissingError, match="no driver"):
+        open_engines(bundle, "tensorrt")
+
+
+def test_a_second_network_that_fails_closes_the_first(
+    bundle: Bundle, trt: FakeTensorrt, gpu: FakeGpu
+) -> None:
+    trt.spoil = lambda engine: setattr(engine, "fails", "weights" in engine.shapes)
+    with pytest.raises(MissingError, match=r"decoder.*a step failed"):
+        open_engines(bundle, "tensorrt")
+    assert not gpu.memory
+    assert len(gpu.cudas) == 2
+    assert all(cuda.closed for cuda in gpu.cudas.values())
 
 
 def test_auto_takes_built_engines(bundle: Bundle, trt: FakeTensorrt) -> None:
@@ -209,5 +309,7 @@ def test_demanded_tensorrt_does_not_fall_back(
 
 
 def test_an_unknown_engine_is_a_usage_error(bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="'cuda': choose one of auto, onnxruntime, tensorrt"):
+    with pytest.raises(
+        UsageError, match="'cuda': choose one of auto, onnxruntime, tensorrt, tensorrt-dla"
+    ):
         open_engines(bundle, "cuda")

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'edgetalk[toolchain]'")
 
-from quantize.lint import RULES, lint
-from tests.qdq_corpus import BAD, GOOD, REJECTED, Draft, gemm, good_gemm
+from edge.contract import EdgeError
+from quantize.lint import RULES, lint, require
+from tests.qdq_corpus import (
+    BAD,
+    GOOD,
+    REJECTED,
+    Draft,
+    cross_table,
+    gemm,
+    good_gemm,
+    per_tensor_weight,
+)
 
 pytestmark = pytest.mark.toolchain
 
@@ -36,6 +48,12 @@ def test_a_bad_file_breaks_no_other_rule():
     assert several == {"uint8_activation_128"}
 
 
+def test_a_file_with_findings_is_not_written():
+    require(good_gemm().done(), "good.onnx")
+    with pytest.raises(EdgeError, match=r"^bad\.onnx: .*\(1 findings\): per-channel-weights: "):
+        require(per_tensor_weight().done(), "bad.onnx")
+
+
 def test_a_finding_names_the_node_and_the_reason():
     draft = Draft()
     draft.activation(zero=draft.rng.integers(3, 4, dtype="int8"))
@@ -62,3 +80,9 @@ def test_nvidias_parser_refuses_just_the_files_listed_as_refused(make):
 def test_whatever_nvidias_parser_refuses_the_linter_refuses_too():
     assert set(REJECTED) <= set(BAD)
     assert good_gemm in GOOD
+
+
+def test_the_documentation_holds_the_cross_table():
+    pytest.importorskip("tensorrt_rtx", reason="NVIDIA's parser is not installed (tensorrt-rtx)")
+    page = (Path(__file__).parents[1] / "docs" / "precision.md").read_text()
+    assert "\n".join(cross_table()) in page

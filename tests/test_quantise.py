@@ -126,6 +126,13 @@ def test_a_larger_batch_later_loses_no_count():
     assert calibrator.compute("max") == pytest.approx(7.0, rel=1 / 512)
 
 
+def test_a_larger_batch_later_leaves_small_values_where_they_were():
+    calibrator = Calibrator()
+    calibrator.collect(np.full(100_000, 1.0, np.float32))
+    calibrator.collect(np.array([7.0], np.float32))
+    assert calibrator.compute("percentile") == pytest.approx(1.0, rel=1 / 128)
+
+
 def test_the_other_methods_cut_a_lone_outlier():
     calibrator = Calibrator()
     values = np.random.default_rng(0).standard_normal(200_000).astype(np.float32)
@@ -137,10 +144,11 @@ def test_the_other_methods_cut_a_lone_outlier():
     assert found["entropy"] < 20
 
 
-def test_the_mse_method_keeps_a_range_that_is_used():
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_keeps_a_range_that_is_used(method):
     calibrator = Calibrator()
-    calibrator.collect(np.linspace(-2, 2, 10_000, dtype=np.float32))
-    assert calibrator.compute("mse") == pytest.approx(2.0, rel=0.02)
+    calibrator.collect(np.linspace(-2, 2, 204_800, dtype=np.float32))
+    assert calibrator.compute(method) == pytest.approx(2.0, rel=0.02)
 
 
 def test_reset_forgets():
@@ -164,6 +172,13 @@ def test_a_layer_that_saw_only_zeros_is_an_error():
         calibrator.compute("max")
 
 
+def test_calibration_hears_every_window_as_the_device_would(models, windows, peaks):
+    latents = sensitivity.run_both(models, windows)[0]
+    first = layers(models["decoder"])[0]
+    expected = np.abs(latents).max()
+    assert peaks[f"decoder.{first.name}"] == pytest.approx(expected, rel=1 / 512)
+
+
 # The calibration set
 
 
@@ -174,6 +189,24 @@ def test_the_fingerprint_is_of_the_content(run):
     changed = once.mels.copy()
     changed[3, 199, 39] += 0.001
     assert replace(once, mels=changed).fingerprint != once.fingerprint
+    assert replace(once, choices=once.choices[::-1]).fingerprint != once.fingerprint
+    longer = replace(once, mels=once.mels.reshape(2, 400, 40))  # the same numbers
+    assert longer.fingerprint != once.fingerprint
+
+
+def test_windows_take_files_and_lookaheads_in_turn(run):
+    windows = cut(run, 2, 4, 200, seed=0)
+    assert windows.choices.tolist() == [0, 1, 0, 1]
+    streams = [np.load(run / "renditions" / f"{k:03d}.npz")["mels"] for k in range(2)]
+    for i, mels in enumerate(windows.mels):
+        (at,) = np.flatnonzero((streams[i % 2] == mels[0].astype(np.float16)).all(1))
+        np.testing.assert_array_equal(mels, streams[i % 2][at : at + 200])
+
+
+def test_a_stream_that_is_just_long_enough_is_taken_whole(tmp_path):
+    mels = random_mels(200)
+    windows = cut(spoil(tmp_path, mels), 2, 1, 200, seed=0)
+    np.testing.assert_allclose(windows.mels[0], mels)
 
 
 def spoil(folder, mels, **more):
@@ -220,6 +253,12 @@ def test_weights_are_rounded_a_channel_each():
     np.testing.assert_allclose(scale, [0.01, 0.02], rtol=1e-6)
     steps, scale = quantise_weight(np.array([[1.27, -0.5], [0.0, 2.54]], np.float32), axis=1)
     np.testing.assert_array_equal(steps, [[127, -25], [0, 127]])
+
+
+def test_a_channel_of_zeros_has_a_scale_that_tensorrt_takes():
+    steps, scale = quantise_weight(np.array([[0.0, 1.0], [0.0, -1.0]], np.float32), axis=1)
+    np.testing.assert_array_equal(steps, [[0, 127], [0, -127]])
+    assert (scale > 0).all()
 
 
 def test_layers_carry_the_names_of_the_student(models, student):
