@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edge.contract import SAMPLE_RATE, InputError, MissingError
@@ -17,6 +18,11 @@ RATES = (SAMPLE_RATE, 48_000, 44_100, 32_000, 96_000)
 
 SERVERS = ("pulse", "pipewire")
 """ALSA devices behind which a sound server keeps its own sources, which PortAudio cannot list."""
+
+PULSE_KEYS = ("PULSE_SOURCE", "PULSE_PROP")
+"""Read by the sound server's client library whenever it opens a stream."""
+
+CARDS = Path("/proc/asound/cards")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,28 @@ def import_sounddevice() -> Any:
     return sounddevice
 
 
+def surroundings() -> tuple[object, ...]:
+    """What changes when a device comes or goes: the kernel's cards, the sound servers' sockets."""
+    here = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    seen: list[object] = []
+    with suppress(OSError):
+        seen.append(CARDS.read_bytes())
+    for socket in (here / "pulse/native", here / "pipewire-0", Path("/run/pulse/native")):
+        with suppress(OSError):
+            found = socket.stat()
+            seen.append((str(socket), found.st_ino, found.st_mtime_ns))
+    return tuple(seen)
+
+
 def restart(sounddevice: Any) -> None:
-    """Make PortAudio look for devices anew; every stream must be closed."""
+    """Make PortAudio look for devices anew; every stream must be closed.
+
+    Not for every try: each time ALSA loads and unloads all its plugins, and with Debian's
+    libasound2-plugins the libraries of ffmpeg among them, whose constructors keep 13 KB a time.
+    """
+    # A source that is gone would make its whole server look gone.
+    for key in PULSE_KEYS:
+        os.environ.pop(key, None)
     # Once ended it must be started again, whatever the ending said.
     with suppress(sounddevice.PortAudioError):
         sounddevice._terminate()
@@ -119,7 +145,7 @@ def _find(sounddevice: Any, mic: str) -> tuple[dict[str, Any], str]:
     inputs = [d for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
     if not inputs:
         raise InputError("no microphone found; plug one in, or use --mic file:PATH")
-    for key in ("PULSE_SOURCE", "PULSE_PROP"):
+    for key in PULSE_KEYS:
         os.environ.pop(key, None)
     if mic == "default":
         return _default(sounddevice, inputs)

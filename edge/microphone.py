@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -13,7 +14,7 @@ import numpy as np
 
 from edge.audio import clean
 from edge.contract import SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
-from edge.devices import Choice, choose, import_sounddevice, quiet, restart
+from edge.devices import Choice, choose, import_sounddevice, quiet, restart, surroundings
 from edge.fresh import FreshQueue
 from edge.realtime import first_in_line
 from edge.resample import Resampler
@@ -114,6 +115,41 @@ class Opening:
             self._stream.close()
 
 
+class Search:
+    """When PortAudio should list its devices anew: it costs memory, and 0.1 s or more.
+
+    Devices that came, or a server that was restarted, are only seen then; a source of a server that
+    is still there is not listed by PortAudio at all. So: each try for a while after something
+    changed, once after each loss if opening alone did not help, and seldom otherwise.
+    """
+
+    WHILE, SELDOM = 10.0, 60.0
+    """Seconds: a device that just came may take some to answer."""
+
+    def __init__(self, clock: Clock, look: Callable[[], object] = surroundings) -> None:
+        self._clock, self._look = clock, look
+        self._seen, self._until, self._last = look(), -math.inf, clock()
+        self._tries, self._owed = 0, False
+
+    def lost(self) -> None:
+        """A stream that ran has ended."""
+        self._tries = 0
+
+    def worthwhile(self) -> bool:
+        """Ask once before each try to open."""
+        now, seen = self._clock(), self._look()
+        if seen != self._seen:
+            self._seen, self._until = seen, now + self.WHILE
+        self._tries += 1
+        if now < self._until or self._tries == 2 or now - self._last >= self.SELDOM:
+            self._owed = True
+        return self._owed
+
+    def done(self) -> None:
+        """It was listed anew. If that failed it is owed until it succeeds."""
+        self._last, self._owed = self._clock(), False
+
+
 class Microphone:
     """A microphone that may be unplugged, suspended or not there yet.
 
@@ -138,6 +174,7 @@ class Microphone:
         self._mic, self._channel, self._realtime, self._clock = mic, channel, realtime, clock
         self._queue: FreshQueue[Any] = FreshQueue(depth)
         self._opening: Opening | None = None
+        self._search = Search(clock)
         self._end, self._ended_at = 0, 0.0
         self.reconnects = 0
         self.state = "missing"
@@ -181,11 +218,13 @@ class Microphone:
                 return
             self.state = "lost"
             log.warning("microphone '%s': no audio; opening it again", self._mic)
+            self._search.lost()
         self._shut()
         try:
-            # Devices that came or went, and a sound server that was restarted, are only seen anew.
             with quiet():
-                restart(self._sounddevice)
+                if self._search.worthwhile():
+                    restart(self._sounddevice)
+                    self._search.done()
                 self._open()
             log.info("microphone %s is back", self._choice)
             self.reconnects += 1

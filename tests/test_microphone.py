@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from edge.contract import SAMPLE_RATE, InputError
-from edge.devices import choose, quiet
-from edge.microphone import FIRST, LOST, Arrivals, Level, Microphone
+from edge.devices import PULSE_KEYS, choose, quiet, restart, surroundings
+from edge.microphone import FIRST, LOST, Arrivals, Level, Microphone, Search
 
 
 class Clock:
@@ -255,12 +256,66 @@ def test_a_portaudio_that_fails_to_end_or_to_start_is_tried_again() -> None:
 
     audio._initialize, audio._terminate = initialize, terminate  # type: ignore[method-assign]
     audio.open[0].active = False
+    audio.devices = []
+    for _ in range(3):
+        mic.look()
+    assert (mic.state, audio.initialized) == ("missing", 0)
+    fail, audio.devices = False, [USB]
     mic.look()
-    mic.look()
-    assert mic.state == "missing"
-    fail = False
-    mic.look()
-    assert mic.state == "listening"
+    assert (mic.state, audio.initialized) == ("listening", 1)
+
+
+def test_devices_are_listed_anew_after_a_change_and_otherwise_seldom() -> None:
+    clock, around = Clock(), ["one card"]
+    search = Search(clock, lambda: list(around))
+
+    def listed(seconds: float) -> list[float]:
+        times, end = [], clock.now + seconds
+        while clock.now < end:
+            if search.worthwhile():
+                times.append(clock.now)
+                search.done()
+            clock.now += 1.0
+        return times
+
+    search.lost()
+    start = clock.now
+    # Opening alone is tried first; then one listing, and one a minute while nothing changes.
+    assert listed(130) == [start + 1, start + 61, start + 121]
+    around.append("another card")
+    start = clock.now
+    assert listed(30) == [start + k for k in range(10)]
+    search.lost()
+    assert not search.worthwhile()
+    assert search.worthwhile()
+    # One that failed is owed.
+    assert search.worthwhile()
+    search.done()
+    assert not search.worthwhile()
+
+
+def test_a_card_or_a_server_s_socket_that_appears_changes_the_surroundings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.devices.CARDS", tmp_path / "cards")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    nothing = surroundings()
+    assert surroundings() == nothing
+    (tmp_path / "cards").write_text(" 0 [PCH]\n")
+    card = surroundings()
+    assert card != nothing
+    (tmp_path / "pulse").mkdir()
+    (tmp_path / "pulse" / "native").touch()
+    assert surroundings() not in (nothing, card)
+
+
+def test_listing_devices_does_not_ask_for_a_source_that_may_be_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for key in PULSE_KEYS:
+        monkeypatch.setenv(key, "gone")
+    restart(PortAudio(USB))
+    assert not set(PULSE_KEYS) & set(os.environ)
 
 
 def test_nothing_leaks_over_1000_reconnects() -> None:
