@@ -120,11 +120,13 @@ class Search:
 
     Devices that came, or a server that was restarted, are only seen then; a source of a server that
     is still there is not listed by PortAudio at all. So: each try for a while after something
-    changed, once after each loss if opening alone did not help, and seldom otherwise.
+    changed, once after each loss if opening alone does not help, and seldom otherwise.
     """
 
     WHILE, SELDOM = 10.0, 60.0
     """Seconds: a device that just came may take some to answer."""
+    PATIENCE = 4
+    """Tries (2 s) with the devices as they were listed, before they are listed once after a loss."""
 
     def __init__(self, clock: Clock, look: Callable[[], object] = surroundings) -> None:
         self._clock, self._look = clock, look
@@ -141,7 +143,7 @@ class Search:
         if seen != self._seen:
             self._seen, self._until = seen, now + self.WHILE
         self._tries += 1
-        if now < self._until or self._tries == 2 or now - self._last >= self.SELDOM:
+        if now < self._until or self._tries == self.PATIENCE or now - self._last >= self.SELDOM:
             self._owed = True
         return self._owed
 
