@@ -126,7 +126,7 @@ class Search:
     WHILE, SELDOM = 10.0, 60.0
     """Seconds: a device that just came may take some to answer."""
     PATIENCE = 4
-    """Tries (2 s) with the devices as they were listed, before they are listed once after a loss."""
+    """Tries (2 s) with the devices as they are listed; then they are listed anew, once a loss."""
 
     def __init__(self, clock: Clock, look: Callable[[], object] = surroundings) -> None:
         self._clock, self._look = clock, look
