@@ -20,7 +20,7 @@ from quantize.phones import Phone
 from quantize.targets import arkit_spread
 
 # Millimetres that each shape at 1 parts the middle of the lips, measured on the ICT-FaceKit head
-# (USC ICT, MIT licence; interpupillary distance 64 mm). ``mouthClose`` shuts what ``jawOpen`` opens.
+# (USC ICT, MIT licence; its eyes are 64 mm apart). ``mouthClose`` shuts what ``jawOpen`` opens.
 LIP_GAP_MM = {
     "jawOpen": 32.8,
     "mouthClose": -38.6,

@@ -112,7 +112,7 @@ def paired(trials: Sequence[Trial], faces: Sequence[Floats], head: Head | None) 
     row: Row = {
         # Live: alive over the whole training part of this capture system. All: also channels that
         # move in a test clip only, which nothing could have taught.
-        "r_mouth_live": float(np.mean(live)),
+        "r_mouth_live": float(np.mean(live)) if live else None,
         "r_mouth_all": float(np.mean(list(r_mouth.values()))),
         "r_mouth": r_mouth,
         "rmse": _by_shape([clip.pop("rmse") for clip in clips]),

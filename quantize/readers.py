@@ -95,7 +95,9 @@ def read_emodb_set(folder: Path) -> Iterator[Make]:
             phones=read_emodb(labels) if labels.exists() else (),
         )
 
-    for row in csv.DictReader((folder / "index.csv").open()):
+    with (folder / "index.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
         yield f"emodb/{row['file']}", partial(make, row)
 
 
