@@ -189,6 +189,7 @@ def test_a_head_is_read_by_name_and_its_regions_by_what_moves_them(tmp_path: Pat
     assert head.lips.shape == (52, 1, 3)
     np.testing.assert_allclose(head.lips[INDEX["mouthClose"], 0], [0, 2, 0])  # 0.02 units are 2 mm
     np.testing.assert_allclose(head.upper[INDEX["browInnerUp"], 0], [0, 0, 5])
+    assert not head.upper[INDEX["mouthClose"]].any()  # another vertex
     weights = np.stack([face(browInnerUp=0.5), face()])
     np.testing.assert_allclose(offsets(head.upper, weights)[:, 0], [[0, 0, 2.5], [0, 0, 0]])
 

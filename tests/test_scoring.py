@@ -12,6 +12,7 @@ pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is no
 
 import soundfile
 
+from benchmarks.head import Head
 from benchmarks.scoring import captured, loudness, score
 from benchmarks.trials import MADE, Trial, made_silence, trials
 from edge.contract import INDEX, SAMPLE_RATE
@@ -92,6 +93,17 @@ def test_shapes_that_were_not_captured_do_not_count() -> None:
     assert abs(row["r_mouth_all"]) < 0.3
 
 
+def test_on_a_head_errors_are_in_mm_and_uncaptured_shapes_move_nothing() -> None:
+    head = Head(np.zeros((52, 2, 3), np.float32), np.zeros((52, 1, 3), np.float32))
+    head.lips[JAW, 1], head.lips[CLOSE, 0] = (0, -30, 40), (0, 7, 0)
+    clip = trial(live=(JAW, BROW))
+    shown = clip.truth * np.float32(0)
+    shown[:, CLOSE] = 1.0
+    row = score({clip.id: shown}, [clip], head)["set"]
+    assert row["lve_mm"] == pytest.approx(50 * float(clip.truth[:, JAW].mean()), abs=1e-3)
+    assert row["eve_mm"] == 0.0
+
+
 def test_loudness_moves_the_jaw_alone() -> None:
     clip = trial()
     faces = loudness([clip])
@@ -105,9 +117,15 @@ def test_loudness_moves_the_jaw_alone() -> None:
 def test_phones_bring_the_contrasts_and_each_talker_is_his_own() -> None:
     phones = tuple(Phone(k / 10, (k + 1) / 10, "aa" if k % 2 else "kk") for k in range(30))
     clips = [replace(trial(n), speaker=n, phones=phones) for n in "ab"]
-    row = score(captured(clips), clips)["set"]
+    faces = {c.id: np.zeros((FACES, 52), np.float32) for c in clips}
+    for k in range(30):
+        faces["set/a"][6 * k : 6 * k + 6, JAW] = 0.4 if k % 2 else 0.2
+    # One whose mouth hangs open all the time must not drown what the other shows.
+    faces["set/b"] = faces["set/a"] + np.float32(0.5)
+    row = score(faces, clips)["set"]
     assert row["contrasts"]["sounds"]["a open"] == 30
-    assert "closure" in row
+    assert row["contrasts"]["auc"]["a open"] == 1.0
+    assert row["closure"]["tried"] == 0
 
 
 def test_nothing_at_all_is_silent_and_a_mouth_that_hangs_open_is_seen() -> None:
