@@ -15,6 +15,7 @@ from edge.contract import ConfigError, EdgeError, InputError, MissingError
 
 EXAMPLES = """\
 examples:
+  edge-quantize prepare --data ~/videos --face-model face_landmarker.task --out prepared
   edge-quantize train --data ~/takes --out runs/mine --epochs 30
   edge-quantize train --config runs/mine/run.yaml --out runs/mine      (goes on where it stopped)
   edge-quantize train teacher --data DATA/emodb --data DATA/grid --out runs/teacher
@@ -36,6 +37,22 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = p.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    prepare = verbs.add_parser("prepare", help="videos, takes, recordings to shards of features")
+    prepare.add_argument(
+        "--data", action="append", required=True, type=Path, metavar="DIR",
+        help="videos, Live Link Face takes or recordings; repeatable",
+    )  # fmt: skip
+    prepare.add_argument("--out", required=True, type=Path, metavar="DIR")
+    prepare.add_argument(
+        "--face-model", type=Path, metavar="FILE", help="MediaPipe's face_landmarker.task"
+    )
+    prepare.add_argument("--noise", metavar="DIR", help="noise/ and rir/ to mix in")
+    prepare.add_argument(
+        "--renditions", type=int, default=1, metavar="N", help="1: as recorded; more: other voices"
+    )
+    prepare.add_argument("--seed", type=int, default=0, metavar="N")
+    prepare.set_defaults(run=_prepare)
 
     train = verbs.add_parser(
         "train",
@@ -131,6 +148,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("edge-quantize: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from quantize.prepare import prepare
+    from quantize.train import read_rooms
+
+    counts = prepare(
+        args.data,
+        args.out,
+        model=args.face_model,
+        rooms=read_rooms(args.noise),
+        renditions=args.renditions,
+        seed=args.seed,
+    )
+    told = ", ".join(f"{count} {split}" for split, count in counts.items())
+    logging.info("%s: %s samples", args.out / "shards", told)
 
 
 def _train(args: argparse.Namespace) -> None:
