@@ -62,11 +62,11 @@ OPEN = {"jawOpen": 1.0}
 
 # Name -> (viseme that should be high, what is measured).
 CONTRASTS: dict[str, tuple[str, Callable[[Floats], NDArray[np.floating]]]] = {
-    "p b m jaw up": ("PP", lambda w: -mix(w, OPEN)),
-    "p b m lips shut": ("PP", lambda w: -lip_gap(w)),
-    "f v tucked": ("FF", tucked),
-    "u rounded": ("U", lambda w: mix(w, ROUNDED)),
-    "o rounded": ("O", lambda w: mix(w, ROUNDED)),
+    "pbm jaw": ("PP", lambda w: -mix(w, OPEN)),
+    "pbm lips": ("PP", lambda w: -lip_gap(w)),
+    "fv tuck": ("FF", tucked),
+    "u round": ("U", lambda w: mix(w, ROUNDED)),
+    "o round": ("O", lambda w: mix(w, ROUNDED)),
     "i spread": ("I", lambda w: mix(w, SPREAD)),
     "e spread": ("E", lambda w: mix(w, SPREAD)),
     "a open": ("aa", lambda w: mix(w, OPEN)),

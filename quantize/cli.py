@@ -23,6 +23,7 @@ examples:
   edge-quantize export runs/mine/checkpoint.pt --out mybundle
   edge-quantize quantize runs/mine/checkpoint.pt --out mybundle        (also fp16 and int8)
   edge-quantize lint mybundle/*.onnx
+  edge-quantize evaluate mybundle --data DATA
   edge-quantize compare mybundle --data DATA --out report
   edge-run --bundle mybundle --mic file:speech.wav --offline --record face.csv
 """
@@ -118,6 +119,15 @@ def parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the report")
     compare.set_defaults(run=_compare)
+
+    evaluate = verbs.add_parser("evaluate", help="how true and how legible are its faces?")
+    evaluate.add_argument("path", type=Path, metavar="CHECKPOINT|BUNDLE")
+    evaluate.add_argument(
+        "--data", required=True, type=Path, metavar="DIR", help="folder of the accuracy test sets"
+    )
+    evaluate.add_argument("--head", type=Path, metavar="GLB", help="a head with ARKit shapes: mm")
+    evaluate.add_argument("--json", action="store_true", help="JSON instead of the table")
+    evaluate.set_defaults(run=_evaluate)
 
     lint = verbs.add_parser("lint", help="would TensorRT take these files as they are meant?")
     lint.add_argument("files", type=Path, nargs="+", metavar="FILE.onnx")
@@ -242,6 +252,22 @@ def _compare(args: argparse.Namespace) -> None:
     results, streams = compare(args.bundle, args.data)
     print(summary(results))
     logging.info("written: %s", write(results, streams, args.bundle, args.out))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    import json
+
+    from benchmarks.accuracy import print_table
+    from benchmarks.head import read_head
+    from benchmarks.trials import trials
+    from quantize.evaluate import evaluate
+
+    head = read_head(args.head) if args.head else None
+    systems = evaluate(args.path, trials(args.data), head)
+    if args.json:
+        print(json.dumps(systems, indent=1))
+    else:
+        print_table(systems)
 
 
 def _lint(args: argparse.Namespace) -> None:
