@@ -53,7 +53,7 @@ def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
         student = Student(StudentConfig(**sizes))
         student.load_state_dict(saved["average"])
     except Exception as error:  # torch and pickle share no other base
-        first = str(error).splitlines()[0]
+        first = str(error).partition(". ")[0] or type(error).__name__
         raise InputError(f"{checkpoint}: not a checkpoint of a student ({first})") from error
     lookaheads = student.config.lookaheads
     late = min(lookaheads, key=lambda n: abs(n - 4))
