@@ -116,6 +116,19 @@ def test_a_picture_that_begins_later_than_the_sound_keeps_its_place(tmp_path: Pa
     assert click(tmp_path / "take.wav") == pytest.approx(1.0, abs=0.005)
 
 
+def test_a_film_whose_clock_does_not_begin_at_zero_keeps_its_times(tmp_path: Path) -> None:
+    video = tmp_path / "a.ts"
+    film(tmp_path / "a.mkv")
+    ffmpeg("-i", tmp_path / "a.mkv", "-c:v", "mpeg2video", "-q:v", 2, "-c:a", "mp2", video)
+    assert probe(video).start > 1  # MPEG transport streams begin at 1.4 s
+    film_take(video, tmp_path / "take", lambda p, s: {"jawOpen": float(p.mean()) / 255})
+    assert to_sixty(read_csv(tmp_path / "take.csv"), 100)[47, JAW] == pytest.approx(
+        4 * 20 / 255, abs=0.02
+    )
+    # MP2 itself delays by a frame or two of 24 ms.
+    assert click(tmp_path / "take.wav") == pytest.approx(1.0, abs=0.06)
+
+
 def test_a_phone_held_upright_gives_upright_pictures(tmp_path: Path) -> None:
     film(tmp_path / "wide.mov", "-c:v", "mpeg4", seconds=0.4)
     tall = tmp_path / "tall.mov"
