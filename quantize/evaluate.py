@@ -61,7 +61,8 @@ def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     student.eval()
     found = {}
     for trial in clips:
-        quiet = np.zeros(face_end(trial.faces - 1 + late) - len(trial.samples), np.float32)
+        rest = face_end(trial.faces - 1 + late) - len(trial.samples)
+        quiet = np.zeros(max(0, rest), np.float32)
         heard = Features().push(np.concatenate([trial.samples, quiet]))
         mels = torch.from_numpy(np.stack([mel for _, mel, _ in heard]))[None]
         with torch.no_grad():

@@ -214,6 +214,34 @@ def test_a_bad_video_is_left_out_and_one_without_a_model_ends_in_one_sentence(
     assert line.startswith("edge-quantize: videos need MediaPipe's face_landmarker.task")
 
 
+@ffmpeg
+def test_videos_takes_and_recordings_of_one_folder_come_together(tmp_path: Path) -> None:
+    from tests.test_video import film, phone_sheet
+
+    folder = tmp_path / "mixed"
+    recording(folder, "plain")
+    film(folder / "t.mov", "-c:v", "mpeg4")
+    phone_sheet(folder / "t.csv", "10:00:00:00", rows=100)
+    (folder / "bad.mov").write_text("hello")
+    phone_sheet(folder / "bad.csv", "10:00:00:00")
+    phones(tmp_path / "out", ["mixed/plain", "mixed/t"])
+    counts = prepare([folder], tmp_path / "out")
+    read_back = {n for split in counts for n in by_id(tmp_path / "out", split)}
+    assert read_back == {"mixed/plain", "mixed/t"}
+    (left_out,) = json.loads((tmp_path / "out" / "prepared.json").read_text())["skipped"]
+    assert left_out["id"] == "mixed/bad"
+    assert "ffprobe cannot read it" in left_out["reason"]
+
+
+def test_a_single_clip_that_falls_into_the_test_split_still_gets_its_scale(tmp_path: Path) -> None:
+    (name,) = names("set", "test", 1)
+    recording(tmp_path / "set", name)
+    phones(tmp_path / "out", [f"set/{name}"])
+    assert prepare([tmp_path / "set"], tmp_path / "out") == {"test": 1}
+    (stream,) = by_id(tmp_path / "out", "test").values()
+    assert stream.live[:, JAW].all()
+
+
 def test_the_verb_makes_shards_and_says_how_many(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
