@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _prepare(args: argparse.Namespace) -> None:
     from quantize.prepare import prepare
-    from quantize.train import read_rooms
+    from quantize.renditions import read_rooms
 
     counts = prepare(
         args.data,

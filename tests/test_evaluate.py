@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
 
@@ -66,6 +67,21 @@ def test_the_students_delay_is_taken_off(tmp_path: Path) -> None:
     assert changed[0] == 60 - 4
 
 
+def test_a_teacher_is_built_as_its_run_says_and_heard_at_once(tmp_path: Path) -> None:
+    from models.content import ContentConfig
+    from models.teacher import Teacher, TeacherConfig
+
+    torch.manual_seed(0)
+    config = TeacherConfig(content=ContentConfig(width=32, hidden=16, content=16), width=16)
+    torch.save({"average": Teacher(config).state_dict()}, tmp_path / "checkpoint.pt")
+    settings = {"train": "teacher", "model": asdict(config)}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+    clip = spoken(1.013)
+    faces = faces_of(tmp_path, [clip])[clip.id]
+    assert faces.shape == (clip.faces, 52)
+    assert faces.std() > 0
+
+
 def test_a_run_is_known_by_its_folder_and_by_its_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +91,7 @@ def test_a_run_is_known_by_its_folder_and_by_its_settings(
         faces_of(tmp_path, [clip])[clip.id], faces_of(path, [clip])[clip.id]
     )
     (tmp_path / "run.yaml").write_text("train: oracle\n")
-    with pytest.raises(InputError, match="oracle makes no faces of a voice"):
+    with pytest.raises(InputError, match="a run of 'oracle' makes no faces of a voice"):
         faces_of(path, [clip])
     monkeypatch.setitem(evaluate.NETWORKS, "oracle", lambda path, clips: {"asked": path})
     assert faces_of(tmp_path, [clip]) == {"asked": path}
@@ -86,7 +102,7 @@ def test_what_is_no_network_is_refused_in_one_sentence(tmp_path: Path) -> None:
         faces_of(tmp_path, [])
     for content in (b"", b"hello"):
         (tmp_path / "checkpoint.pt").write_bytes(content)
-        with pytest.raises(InputError, match=r"checkpoint\.pt: not a checkpoint of a student \(\w"):
+        with pytest.raises(InputError, match=r"not a checkpoint that fits its run \(\w"):
             faces_of(tmp_path, [])
 
 
