@@ -1,7 +1,8 @@
-"""Predicted faces against captured ones never trained on: ``python -m benchmarks.accuracy``.
+"""How true and how legible the faces are: ``python -m benchmarks.accuracy``.
 
-The whole runtime is measured (features, engines, gate, idle motion) at the declared delay, beside
-the loudness of the voice as the trivial baseline. Writes ``results/accuracy.json`` and two plots.
+The whole runtime is measured (features, engines, gate, idle motion) at each declared delay on clips
+never trained on, beside the loudness of the voice as the trivial baseline and the captured face as
+the best there can be. Writes ``results/accuracy.json`` and two plots.
 """
 
 from __future__ import annotations
@@ -9,185 +10,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import report
-from benchmarks.metrics import jitter, pearson, silent, spread_ratio
-from edge.audio import read_audio
+from benchmarks.accuracy_plots import plot_bars, plot_sentence
+from benchmarks.head import Head, read_head
+from benchmarks.scoring import Row, captured, loudness, score
+from benchmarks.trials import MADE, PAIRED, Trial, trials
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.contract import ARKIT_52, FPS, INDEX, SAMPLE_RATE, AudioBlock, EdgeError, Floats
+from edge.contract import FPS, AudioBlock, EdgeError, Floats
 from edge.engine import open_engines
 from edge.pipeline import Pipeline
-from quantize.augment import coloured, hum
-from quantize.data import Clip, load
-from quantize.targets import LEARNED, LIVE_STD, Scale, fit_scales, to_sixty
-
-JAW = INDEX["jawOpen"]
-MOUTH = [INDEX[n] for n in LEARNED if n.startswith("mouth")]
-QUIET_FLOOR_DB = -60.0
-"""Where the loudness baseline stops falling."""
-
-# Set -> (folder, split measured). None of these clips or, but for GRID s1 and FACEGOOD, speakers
-# was trained on, nor was anything chosen by them.
-SETS = {
-    "GRID s1, unseen sentences": ("grid_s1_video_blendshapes", "test"),
-    "FACEGOOD, unseen clip": ("facegood_paired", "test"),
-    "GRID, five unseen talkers": ("grid_other_speakers", "test"),
-}
 
 
-@dataclass(frozen=True)
-class Run:
-    """One clip, captured and predicted, both 60 faces a second."""
-
-    clip: Clip
-    captured: Floats
-    """(faces, 52) in the source's scale."""
-    predicted: Floats
-    """(faces, 52) as sent."""
-    level_db: Floats
-    """(faces,) loudness heard at the same moment."""
-
-
-def faces_of(pipeline: Pipeline, samples: Floats) -> tuple[Floats, Floats]:
-    """The faces of a whole clip, from a fresh start: weights (n, 52) and loudness (n,)."""
+def faces_of(pipeline: Pipeline, samples: Floats) -> Floats:
+    """The faces (n, 52) of a whole clip as sent, from a fresh start, the delay taken off."""
     pipeline.restart()
-    block = AudioBlock(samples, 0, 0.0)
-    frames = pipeline.push(block)
-    frames += pipeline.flush(0.0)
-    # A frame carries the loudness of the newest audio heard, which is look-ahead faces later.
-    level = np.array([f.level_db for f in frames], np.float32)
-    late = pipeline.lookahead
-    level = np.concatenate([np.full(late, level[0]), level])[: len(level)]
-    return np.stack([f.weights for f in frames]), level
-
-
-def run_clip(pipeline: Pipeline, clip: Clip) -> Run:
-    """Predict one clip."""
-    assert clip.audio is not None
-    assert clip.capture is not None
-    predicted, level = faces_of(pipeline, read_audio(clip.audio))
-    return Run(clip, to_sixty(clip.capture, len(predicted)), predicted, level)
-
-
-def measure(runs: Sequence[Run], scale: Scale) -> dict[str, Any]:
-    """Means over clips of one set; ``scale`` brings the captured faces to the common range."""
-    rows: list[dict[str, Any]] = []
-    for run in runs:
-        # Channels that move in this very clip; r of a still channel is noise.
-        moving = [c for c in MOUTH if run.captured[:, c].std() >= LIVE_STD]
-        r = pearson(run.predicted, run.captured)
-        loud = np.maximum(run.level_db, QUIET_FLOOR_DB)[:, None]
-        truth = run.captured * np.where(scale.live, scale.factor, 0)
-        quiet = silent(run.level_db)
-        # Both at the capture's own rate: interpolation would make the captured side smoother.
-        fps = run.clip.capture.fps if run.clip.capture else FPS
-        at = np.round(np.arange(1, int(len(truth) / FPS * fps)) * FPS / fps).astype(int) - 1
-        rows.append(
-            {
-                "jaw": float(r[JAW]),
-                "energy": float(pearson(loud, run.captured[:, [JAW]])[0]),
-                "mouth": {ARKIT_52[c]: float(r[c]) for c in moving},
-                "spread": float(spread_ratio(run.predicted, truth)[JAW]),
-                "silence": run.predicted[quiet, JAW].tolist(),
-                "jitter": float(jitter(run.predicted[at])[JAW] / jitter(truth[at])[JAW]),
-            }
-        )
-    mouth: dict[str, list[float]] = {}
-    for row in rows:
-        for name, value in row["mouth"].items():
-            mouth.setdefault(name, []).append(value)
-    channels = {n: float(np.mean(v)) for n, v in mouth.items()}
-    live = [r for n, r in channels.items() if scale.live[INDEX[n]]]
-    still = [v for row in rows for v in row["silence"]]
-    return {
-        "clips": len(rows),
-        "r_jaw": _mean(rows, "jaw"),
-        "r_jaw_log_energy": _mean(rows, "energy"),
-        # Live: alive over the whole training part of this capture system. All: also channels that
-        # move in a test clip only, which nothing could have taught.
-        "r_mouth_live": float(np.mean(live)),
-        "r_mouth_all": float(np.mean(list(channels.values()))),
-        "r_mouth": channels,
-        "std_ratio_jaw": _mean(rows, "spread"),
-        "jaw_in_silence": float(np.mean(still)) if len(still) >= FPS else None,
-        "jitter_ratio_jaw": float(np.median([row["jitter"] for row in rows])),
-    }
-
-
-def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
-    return float(np.mean([row[key] for row in rows]))
-
-
-def _or_dash(value: float | None) -> str:
-    return "  -  " if value is None else f"{value:.3f}"
-
-
-def made_silence(pipeline: Pipeline) -> dict[str, float]:
-    """Mean jaw over the last 7 of 10 s of nothing, hiss, fan noise and hum."""
-    rng, n = np.random.default_rng(0), 10 * SAMPLE_RATE
-    sounds = {"digital silence": np.zeros(n, np.float32)}
-    for name, sound, db in (
-        ("room hiss at -60 dBFS", coloured(n, rng), -60),
-        ("fan at -45 dBFS", coloured(n, rng), -45),
-        ("hum at -45 dBFS", hum(n, rng), -45),
-    ):
-        rms = np.sqrt(np.mean(sound**2))
-        sounds[name] = (sound * 10 ** (db / 20) / rms).astype(np.float32)
-    return {
-        name: float(faces_of(pipeline, sound)[0][-7 * FPS :, JAW].mean())
-        for name, sound in sounds.items()
-    }
-
-
-def plot_sentence(run: Run, scale: Scale, path: Path) -> None:
-    """Jaw, pucker and lip closure of one sentence, captured (common range) and predicted."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    truth = (run.captured - scale.zero) * scale.factor
-    time = (np.arange(len(truth)) + 1) / FPS
-    figure, rows = plt.subplots(3, 1, figsize=(9, 6), sharex=True, layout="constrained")
-    for axes, name in zip(rows, ("jawOpen", "mouthPucker", "mouthClose"), strict=True):
-        column = INDEX[name]
-        axes.plot(time, truth[:, column], color="0.45", label="captured")
-        axes.plot(time, run.predicted[:, column], color="tab:blue", label="predicted")
-        r = pearson(run.predicted[:, [column]], run.captured[:, [column]])[0]
-        axes.set_ylabel(name)
-        axes.text(0.01, 0.85, f"r {r:.2f}", transform=axes.transAxes)
-    rows[0].legend(loc="upper right")
-    rows[0].set_title(f"{run.clip.id}: {run.clip.text or ''}".strip(": "))
-    rows[-1].set_xlabel("s")
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
-
-
-def plot_bars(results: dict[str, Any], path: Path) -> None:
-    """r of the jaw beside loudness, and of the other mouth channels, a set each."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(9, 3.5), layout="constrained")
-    place = np.arange(len(results))
-    for offset, key, label in (
-        (-0.27, "r_jaw_log_energy", "loudness alone, jaw"),
-        (0.0, "r_jaw", "EdgeTalk, jaw"),
-        (0.27, "r_mouth_live", "EdgeTalk, other mouth shapes"),
-    ):
-        bars = axes.bar(place + offset, [m[key] for m in results.values()], 0.25, label=label)
-        axes.bar_label(bars, fmt="%.2f", fontsize=8)
-    axes.set(xticks=place, xticklabels=list(results), ylabel="Pearson r, zero lag", ylim=(0, 1))
-    axes.legend(fontsize=8)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    frames = pipeline.push(AudioBlock(samples, 0, 0.0)) + pipeline.flush(0.0)
+    return np.stack([frame.weights for frame in frames])
 
 
 def open_pipeline(bundle: Bundle, lookahead: int | None) -> Pipeline:
@@ -195,45 +38,84 @@ def open_pipeline(bundle: Bundle, lookahead: int | None) -> Pipeline:
     return Pipeline(bundle, open_engines(bundle), lookahead)
 
 
+def of_bundle(
+    bundle: Bundle, clips: Sequence[Trial], lookahead: int | None = None
+) -> dict[str, Floats]:
+    """Every trial's faces from the runtime."""
+    pipeline = open_pipeline(bundle, lookahead)
+    return {t.id: faces_of(pipeline, t.samples) for t in clips}
+
+
+def cell(value: Any, width: int = 6, digits: int = 3) -> str:
+    """A number of a table, or a dash."""
+    return f"{value:{width}.{digits}f}" if isinstance(value, float) else " " * (width - 1) + "-"
+
+
+def print_table(systems: dict[str, dict[str, Row]]) -> None:
+    """Three tables: against captured faces, against phones, and in silence; a row a system."""
+    wide = max(map(len, systems))
+    keys = ("r_jaw", "r_mouth_live", "rmse_mean", "lve", "lve_mm", "eve_mm", "fdd_mm")
+    more = ("std_ratio_jaw", "jitter_ratio_jaw", "jaw_in_silence")
+    heads = ("r jaw", "r lips", "rmse", "LVE", "LVE mm", "EVE mm", "FDD", "std", "jitter", "quiet")
+    for name in PAIRED:
+        print(f"\n{name:{wide}}", *(f"{h:>6}" for h in heads))
+        for system, table in systems.items():
+            if row := table.get(name):
+                print(f"{system:{wide}}", *(cell(row.get(k)) for k in (*keys, *more)))
+    for name in dict.fromkeys(n for t in systems.values() for n in t):
+        rows = {s: t[name] for s, t in systems.items() if "contrasts" in t.get(name, {})}
+        if not rows:
+            continue
+        kinds = list(dict.fromkeys(k for r in rows.values() for k in r["contrasts"]["auc"]))
+        print(f"\n{name + ': AUC':{wide}}", *(f"{k:>9.9}" for k in kinds), "     mean  delay ms")
+        for system, row in rows.items():
+            found, delay = row["contrasts"], row["closure"]["median_ms"]
+            areas = [cell(found["auc"].get(k), 9) for k in kinds]
+            print(f"{system:{wide}}", *areas, cell(found["auc_mean"], 9), cell(delay, 9, 0))
+    still = {s: t[MADE] for s, t in systems.items() if MADE in t}
+    for system, row in still.items():
+        kinds = [k for k in row if k != "clips"]
+        print(f"\n{MADE}, {system}:", ", ".join(f"{k} {row[k]:.4f}" for k in kinds))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     p = argparse.ArgumentParser("benchmarks.accuracy", description=__doc__.split("\n")[0])
     p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     p.add_argument("--bundle", type=Path, default=DEFAULT, metavar="DIR")
+    p.add_argument(
+        "--head", type=Path, metavar="GLB", help="a head with ARKit shapes: errors in mm"
+    )
     args = p.parse_args(argv)
     try:
         bundle = read_bundle(args.bundle)
-        clips = {name: load([args.data / folder])[0] for name, (folder, _) in SETS.items()}
+        head = read_head(args.head) if args.head else None
+        clips = trials(args.data)
     except EdgeError as error:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)
         return error.status
-    scales = fit_scales([c for found in clips.values() for c in found if c.split == "train"])
-    # The unseen GRID talkers were captured as s1 was.
-    scales["grid_other"] = scales["grid_s1"]
-    results: dict[str, dict[str, Any]] = {}
-    for lookahead in bundle.lookaheads:
-        pipeline = open_pipeline(bundle, lookahead)
-        label = f"{lookahead * 1000 / FPS:.0f} ms"
-        results[label] = {}
-        for name, (_, split) in SETS.items():
-            runs = [run_clip(pipeline, c) for c in clips[name] if c.split == split]
-            scale = scales[runs[0].clip.source]
-            results[label][name] = m = measure(runs, scale)
-            print(
-                f"look-ahead {label:>6}  {name:26} r jaw {m['r_jaw']:.3f} "
-                f"(loudness {m['r_jaw_log_energy']:.2f})  mouth live {m['r_mouth_live']:.3f} "
-                f"all {m['r_mouth_all']:.3f}  "
-                f"std ratio {m['std_ratio_jaw']:.2f}  silence {_or_dash(m['jaw_in_silence'])}  "
-                f"jitter {m['jitter_ratio_jaw']:.2f}"
-            )
-            if lookahead == bundle.lookahead and name.startswith("GRID s1"):
-                plot_sentence(runs[0], scale, report.RESULTS / "sentence.png")
-        results[label]["made silence, mean jaw"] = made_silence(pipeline)
-    default = f"{bundle.lookahead * 1000 / FPS:.0f} ms"
-    plot_bars({n: results[default][n] for n in SETS}, report.RESULTS / "accuracy.png")
-    path = report.write("accuracy", {"default": default, "by_lookahead": results}, args.bundle)
-    print(f"written: {path}")
+    print(f"written: {measure(bundle, clips, head)}")
     return 0
+
+
+def measure(bundle: Bundle, clips: Sequence[Trial], head: Head | None) -> Path:
+    """Score the bundle at each look-ahead and both baselines; print, draw, write."""
+    results: dict[str, dict[str, Row]] = {}
+    for lookahead in bundle.lookaheads:
+        faces = of_bundle(bundle, clips, lookahead)
+        results[f"{lookahead * 1000 / FPS:.0f} ms"] = score(faces, clips, head)
+        if lookahead == bundle.lookahead:
+            first = clips[0]
+            plot_sentence(first, faces[first.id], report.RESULTS / "sentence.png")
+    baselines = {
+        "loudness": score(loudness(clips), clips, head),
+        "captured": score(captured(clips), clips, head),
+    }
+    print_table({f"look-ahead {k}": v for k, v in results.items()} | baselines)
+    default = f"{bundle.lookahead * 1000 / FPS:.0f} ms"
+    plot_bars({n: results[default][n] for n in PAIRED}, report.RESULTS / "accuracy.png")
+    record = {"default": default, "by_lookahead": results, "baselines": baselines}
+    return report.write("accuracy", record, bundle.folder)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from edge.contract import ConfigError, EdgeError, InputError, MissingError
 
 EXAMPLES = """\
 examples:
+  edge-quantize prepare --data ~/videos --face-model face_landmarker.task --out prepared
   edge-quantize train --data ~/takes --out runs/mine --epochs 30
   edge-quantize train --config runs/mine/run.yaml --out runs/mine      (goes on where it stopped)
   edge-quantize train teacher --data DATA/emodb --data DATA/grid --out runs/teacher
@@ -22,6 +23,7 @@ examples:
   edge-quantize export runs/mine/checkpoint.pt --out mybundle
   edge-quantize quantize runs/mine/checkpoint.pt --out mybundle        (also fp16 and int8)
   edge-quantize lint mybundle/*.onnx
+  edge-quantize evaluate mybundle --data DATA
   edge-quantize compare mybundle --data DATA --out report
   edge-run --bundle mybundle --mic file:speech.wav --offline --record face.csv
 """
@@ -36,6 +38,22 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = p.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    prepare = verbs.add_parser("prepare", help="videos, takes, recordings to shards of features")
+    prepare.add_argument(
+        "--data", action="append", required=True, type=Path, metavar="DIR",
+        help="videos, Live Link Face takes or recordings; repeatable",
+    )  # fmt: skip
+    prepare.add_argument("--out", required=True, type=Path, metavar="DIR")
+    prepare.add_argument(
+        "--face-model", type=Path, metavar="FILE", help="MediaPipe's face_landmarker.task"
+    )
+    prepare.add_argument("--noise", metavar="DIR", help="noise/ and rir/ to mix in")
+    prepare.add_argument(
+        "--renditions", type=int, default=1, metavar="N", help="1: as recorded; more: other voices"
+    )
+    prepare.add_argument("--seed", type=int, default=0, metavar="N")
+    prepare.set_defaults(run=_prepare)
 
     train = verbs.add_parser(
         "train",
@@ -102,6 +120,15 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the report")
     compare.set_defaults(run=_compare)
 
+    evaluate = verbs.add_parser("evaluate", help="how true and how legible are its faces?")
+    evaluate.add_argument("path", type=Path, metavar="CHECKPOINT|BUNDLE")
+    evaluate.add_argument(
+        "--data", required=True, type=Path, metavar="DIR", help="folder of the accuracy test sets"
+    )
+    evaluate.add_argument("--head", type=Path, metavar="GLB", help="a head with ARKit shapes: mm")
+    evaluate.add_argument("--json", action="store_true", help="JSON instead of the table")
+    evaluate.set_defaults(run=_evaluate)
+
     lint = verbs.add_parser("lint", help="would TensorRT take these files as they are meant?")
     lint.add_argument("files", type=Path, nargs="+", metavar="FILE.onnx")
     lint.add_argument("--nvidia", action="store_true", help="ask NVIDIA's own parser too")
@@ -131,6 +158,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("edge-quantize: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from quantize.prepare import prepare
+    from quantize.renditions import read_rooms
+
+    counts = prepare(
+        args.data,
+        args.out,
+        model=args.face_model,
+        rooms=read_rooms(args.noise),
+        renditions=args.renditions,
+        seed=args.seed,
+    )
+    told = ", ".join(f"{count} {split}" for split, count in counts.items())
+    logging.info("%s: %s samples", args.out / "shards", told)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -209,6 +252,22 @@ def _compare(args: argparse.Namespace) -> None:
     results, streams = compare(args.bundle, args.data)
     print(summary(results))
     logging.info("written: %s", write(results, streams, args.bundle, args.out))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    import json
+
+    from benchmarks.accuracy import print_table
+    from benchmarks.head import read_head
+    from benchmarks.trials import trials
+    from quantize.evaluate import evaluate
+
+    head = read_head(args.head) if args.head else None
+    systems = evaluate(args.path, trials(args.data), head)
+    if args.json:
+        print(json.dumps(systems, indent=1))
+    else:
+        print_table(systems)
 
 
 def _lint(args: argparse.Namespace) -> None:

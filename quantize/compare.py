@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
-from benchmarks.accuracy import SETS, measure, run_clip
+from benchmarks.accuracy import faces_of
 from benchmarks.metrics import pearson
-from edge.audio import read_audio
+from benchmarks.scoring import score
+from benchmarks.trials import PAIRED, Trial, trials
 from edge.bundle import Bundle, read_bundle
 from edge.contract import ARKIT_52, FPS, Floats, UsageError
 from edge.engine import OnnxEngine
 from edge.features import Features
 from edge.pipeline import Pipeline
-from quantize.data import Clip, load
 from quantize.fidelity import snr_by_channel, snr_db
-from quantize.targets import Scale, fit_scales
 
 TARGET_DB = {"fp16": 45.0, "int8": 30.0}
 TARGET_BYTES = {"int8": 1_000_000}
@@ -70,13 +69,12 @@ class Said:
     """(T,) of both networks."""
 
 
-def hear(clips: Sequence[Clip]) -> Heard:
+def hear(clips: Sequence[Trial]) -> Heard:
     """Features of all clips, end to end."""
     features, mels, starts = Features(), [], []
     for clip in clips:
-        assert clip.audio is not None
         starts.append((clip.id, features.face))
-        mels += [mel for _, mel, _ in features.push(read_audio(clip.audio))]
+        mels += [mel for _, mel, _ in features.push(clip.samples)]
     return Heard(np.stack(mels), starts)
 
 
@@ -167,16 +165,14 @@ def loss(row: str, fp32: float, other: float) -> float:
     return change / max(abs(fp32), 1e-9)
 
 
-def accuracy(
-    bundle: Bundle, precision: str, sets: dict[str, list[Clip]], scales: dict[str, Scale]
-) -> dict[str, dict[str, Any]]:
+def accuracy(bundle: Bundle, precision: str, clips: Sequence[Trial]) -> dict[str, dict[str, Any]]:
     """The accuracy benchmark at the bundle's own look-ahead: set -> row -> value."""
     pipeline = Pipeline(bundle, engines(bundle, precision))
-    found = {}
-    for name, clips in sets.items():
-        all_rows = measure([run_clip(pipeline, c) for c in clips], scales[clips[0].source])
-        found[name] = {row: all_rows[row] for row in ROWS if all_rows[row] is not None}
-    return found
+    table = score({t.id: faces_of(pipeline, t.samples) for t in clips}, clips)
+    return {
+        name: {row: found[row] for row in ROWS if found[row] is not None}
+        for name, found in table.items()
+    }
 
 
 def misses(precision: str, result: dict[str, Any], plain: dict[str, Any]) -> list[str]:
@@ -199,12 +195,8 @@ def compare(folder: Path, data: Path) -> tuple[dict[str, Any], dict[str, Said]]:
     bundle = read_bundle(folder)
     if bundle.precisions == ("fp32",):
         raise UsageError(f"{folder}: only fp32 in there; make more with edge-quantize quantize")
-    found = {name: load([data / part])[0] for name, (part, _) in SETS.items()}
-    scales = fit_scales([c for clips in found.values() for c in clips if c.split == "train"])
-    # The unseen GRID talkers were captured as s1 was.
-    scales["grid_other"] = scales["grid_s1"]
-    sets = {n: [c for c in clips if c.split == SETS[n][1]] for n, clips in found.items()}
-    heard = hear([clip for clips in sets.values() for clip in clips])
+    clips = [t for t in trials(data, PAIRED) if t.captured is not None]
+    heard = hear(clips)
     results: dict[str, Any] = {}
     streams: dict[str, Said] = {}
     for precision in bundle.precisions:
@@ -217,7 +209,7 @@ def compare(folder: Path, data: Path) -> tuple[dict[str, Any], dict[str, Said]]:
                 p: float(np.percentile(said.step_us, q))
                 for p, q in (("p50", 50), ("p99", 99), ("max", 100))
             },
-            "accuracy": accuracy(bundle, precision, sets, scales),
+            "accuracy": accuracy(bundle, precision, clips),
         }
         if precision != "fp32":
             result |= differences(streams["fp32"], said, heard)

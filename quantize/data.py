@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.contract import INDEX, EdgeError, Floats
 from quantize.phones import Phone
@@ -19,6 +20,9 @@ from quantize.phones import Phone
 log = logging.getLogger(__name__)
 
 EMOTIONS = ("neutral", "anger", "boredom", "disgust", "fear", "happiness", "sadness", "surprise")
+
+HOLE = 0.12
+"""Seconds without a captured frame that are bridged; over longer ones the face is unknown."""
 
 
 class DataError(EdgeError):
@@ -40,6 +44,8 @@ class Capture:
     values: Floats
     """(frames, channels) in the source's own scale; frame ``k`` is shown at ``k / fps``."""
     fps: float
+    seen: NDArray[np.bool_] | None = None
+    """(frames,) where a face was seen; elsewhere ``values`` mean nothing. ``None``: everywhere."""
 
     def __post_init__(self) -> None:
         if unknown := [n for n in self.names if n not in INDEX]:
@@ -50,6 +56,8 @@ class Capture:
             )
         if not len(self.values):
             raise UnfitClipError("the capture holds no frames")
+        if self.seen is not None and not self.seen.any():
+            raise UnfitClipError("no face was seen in any frame")
         if not 10 <= self.fps <= 240:
             raise UnfitClipError(f"{self.fps:g} frames a second; expected 10 to 240")
         if not np.isfinite(self.values).all():

@@ -6,7 +6,6 @@ Every file carries its own channel order; channels are mapped by name here and n
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -15,13 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge.contract import ARKIT_52, FPS, INDEX
 from quantize.data import EMOTIONS, Capture, Clip, Make, UnfitClipError, split_by_id
 from quantize.phones import Phone, read_emodb, read_pocketsphinx
+from quantize.sheet import read_csv
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aiff")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".m4v")
 
 
 def find_reader(folder: Path) -> Callable[[Path], Iterator[Make]]:
@@ -95,7 +94,9 @@ def read_emodb_set(folder: Path) -> Iterator[Make]:
             phones=read_emodb(labels) if labels.exists() else (),
         )
 
-    for row in csv.DictReader((folder / "index.csv").open()):
+    with (folder / "index.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
         yield f"emodb/{row['file']}", partial(make, row)
 
 
@@ -155,9 +156,32 @@ def read_folder(folder: Path) -> Iterator[Make]:
     (``time_s, eyeBlinkLeft …``, as ``edge-run --record`` writes) are understood. The folder's
     name is the source: recordings of one set-up belong into one folder.
     """
+    yield from read_pairs(folder)
+    for path in find_videos(folder):
+        yield f"{folder.name}/{path.stem}", partial(_refuse_video, path)
+
+
+def read_pairs(folder: Path) -> Iterator[Make]:
+    """Each CSV under ``folder`` but those whose sound is in a video of the same name."""
+    filmed = {path.with_suffix("") for path in find_videos(folder)}
     for path in sorted([*folder.rglob("*.csv"), *folder.rglob("*.csv.gz")]):
         name = path.name.removesuffix(".gz").removesuffix(".csv")
-        yield f"{folder.name}/{name}", partial(_read_pair, folder, path, name)
+        if path.with_name(name) not in filmed:
+            yield f"{folder.name}/{name}", partial(_read_pair, folder, path, name)
+
+
+def find_videos(folder: Path) -> list[Path]:
+    """Videos under ``folder`` that have no audio file of the same name beside them."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and not any(path.with_suffix(s).exists() for s in AUDIO_SUFFIXES)
+    )
+
+
+def _refuse_video(path: Path) -> Clip:
+    raise UnfitClipError(f"{path.name} is a video; make a take of it with edge-quantize prepare")
 
 
 def _read_pair(folder: Path, path: Path, name: str) -> Clip:
@@ -167,60 +191,6 @@ def _read_pair(folder: Path, path: Path, name: str) -> Clip:
     clip_id = f"{folder.name}/{name}"
     split = split_by_id(clip_id, validation=0.05, test=0.05)
     return Clip(clip_id, folder.name, folder.name, split, audio, read_csv(path))
-
-
-def read_csv(path: Path) -> Capture:
-    """ARKit columns of a Live Link Face CSV or of a plain sheet with a ``time_s`` column."""
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-        rows = [row for row in csv.reader(file) if row]
-    if len(rows) < 3:
-        raise UnfitClipError(f"{path.name} holds fewer than two frames")
-    header = [name.strip() for name in rows[0]]
-    rows = [row for row in rows[1:] if len(row) == len(header)]
-    arkit = [(i, name[:1].lower() + name[1:]) for i, name in enumerate(header)]
-    columns = [(i, name) for i, name in arkit if name in INDEX]
-    if not columns:
-        raise UnfitClipError(f"{path.name} has no ARKit column; expected e.g. '{ARKIT_52[17]}'")
-    strange = [n for _, n in arkit if n not in INDEX and not NOT_A_SHAPE.match(n)]
-    if strange:
-        raise UnfitClipError(f"{path.name}: unknown channel '{strange[0]}'; use the ARKit names")
-    try:
-        values = np.array([[float(row[i] or "nan") for i, _ in columns] for row in rows])
-    except ValueError as error:
-        raise UnfitClipError(f"{path.name}: {error}") from error
-    times = _times(path, header, rows)
-    # Phones drop frames, so the rows are placed by their own times, not by counting.
-    new = np.concatenate([[True], np.diff(np.maximum.accumulate(times)) > 0])
-    times, values = times[new] - times[0], values[new]
-    if len(times) < 2:
-        raise UnfitClipError(f"{path.name}: time does not advance")
-    even = np.arange(0, times[-1], 1 / FPS)
-    values = np.stack([np.interp(even, times, column) for column in values.T], axis=1)
-    return Capture(tuple(n for _, n in columns), values.astype(np.float32), float(FPS))
-
-
-NOT_A_SHAPE = re.compile(r"(?i)time|blendshapecount|frame|head(yaw|pitch|roll)|(left|right)eye")
-
-
-def _times(path: Path, header: list[str], rows: list[list[str]]) -> NDArray[np.float64]:
-    """Seconds of each row."""
-    lower = [name.lower() for name in header]
-    try:
-        if "time_s" in lower:
-            at = lower.index("time_s")
-            return np.array([float(row[at]) for row in rows])
-        at = lower.index("timecode")
-        return np.array([_timecode(row[at]) for row in rows])
-    except ValueError as error:
-        raise UnfitClipError(
-            f"{path.name}: no usable time; expected a 'time_s' or 'Timecode' column ({error})"
-        ) from error
-
-
-def _timecode(text: str) -> float:
-    """Seconds of Live Link's ``hh:mm:ss:ff.fff`` (frames of 1/60 s)."""
-    hours, minutes, seconds, frames = text.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(frames) / 60
 
 
 READERS: dict[str, Callable[[Path], Iterator[Make]]] = {

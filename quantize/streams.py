@@ -22,7 +22,7 @@ from edge.features import Features, mel_filters
 from quantize.augment import Rng, Rooms, Voice, colour, draw_voice, speak
 from quantize.data import Clip
 from quantize.phones import UNKNOWN, VISEMES, Aligner, Phone, per_face
-from quantize.targets import Scale, targets
+from quantize.targets import Scale, seen_at_sixty, targets
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def render(
     """
     rng = np.random.default_rng(seed)
     queue = [at for at, c in enumerate(clips) for _ in range(repeat.get(c.clip.source, 1))]
-    parts = [_say(clips[at], at, scales, rooms, rng) for at in rng.permutation(queue)]
+    parts = [say(clips[at], at, scales, rooms, rng) for at in rng.permutation(queue)]
     return joined(parts)
 
 
@@ -144,7 +144,8 @@ def plain(spoken: Spoken, scales: dict[str, Scale]) -> Stream:
     return _describe(spoken, 0, Voice(), spoken.sound, 0, scales, None)
 
 
-def _say(spoken: Spoken, at: int, scales: dict[str, Scale], rooms: Rooms, rng: Rng) -> Stream:
+def say(spoken: Spoken, at: int, scales: dict[str, Scale], rooms: Rooms, rng: Rng) -> Stream:
+    """One clip, the ``at``-th of its corpus, in another voice and room, with a pause before it."""
     voice = draw_voice(rng)
     samples = speak(spoken.sound, voice)
     # A pause before the clip: mostly short, sometimes long, in the same room and noise.
@@ -170,15 +171,16 @@ def _describe(
         mels = colour(mels, rng)
     faces = len(mels) - pause
     face = np.zeros((faces, 52), np.float32)
-    live = np.zeros(52, bool)
+    live = np.zeros((faces, 52), bool)
     if clip.capture and scale:
-        face, live = targets(clip, scale, faces, voice.tempo), scale.live
+        face = targets(clip, scale, faces, voice.tempo)
+        live = seen_at_sixty(clip.capture, faces, voice.tempo)[:, None] & scale.live
     labels = per_face(spoken.phones, faces, voice.tempo)
     return Stream(
         mels,
         # In the pause the face waits as the clip begins.
         np.concatenate([np.repeat(face[:1], pause, axis=0), face]),
-        np.broadcast_to(live, (len(mels), 52)),
+        np.concatenate([np.repeat(live[:1], pause, axis=0), live]),
         np.concatenate([np.full(pause, 0 if spoken.phones else UNKNOWN), labels]),
         np.ones(len(mels), np.float32),
         np.concatenate([np.full(pause, -1), np.full(faces, at)]).astype(np.int32),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from edge.contract import ARKIT_52, FPS, INDEX, Floats
-from quantize.data import Capture, Clip
+from quantize.data import HOLE, Capture, Clip
 
 LIVE_STD = 0.01
 """A channel that spreads less than this in its own source is dead there (noise of a tracker)."""
@@ -64,6 +64,20 @@ def to_sixty(capture: Capture, faces: int, tempo: float = 1.0) -> Floats:
     return out
 
 
+def seen_at_sixty(capture: Capture, faces: int, tempo: float = 1.0) -> NDArray[np.bool_]:
+    """(faces,) where the frames before and after a face both saw one; rows as ``to_sixty``.
+
+    Sound that goes on for more than ``HOLE`` after the capture's end has no face.
+    """
+    seen = np.ones(len(capture.values), bool) if capture.seen is None else capture.seen
+    # A hair of tolerance, or the frame after one that is hit exactly would be asked for.
+    place = (np.arange(faces) + 1) * tempo / FPS * capture.fps
+    before, after = np.floor(place + 1e-6).astype(int), np.ceil(place - 1e-6).astype(int)
+    last = len(seen) - 1
+    known = seen[np.minimum(before, last)] & seen[np.minimum(after, last)]
+    return np.asarray(known & (place <= last + HOLE * capture.fps))
+
+
 def fit_scales(clips: Iterable[Clip], names: Sequence[str] = LEARNED) -> dict[str, Scale]:
     """One ``Scale`` a source, from the clips given (training clips, so that no test leaks)."""
     sources: dict[str, list[Capture]] = {}
@@ -79,13 +93,17 @@ def fit_scale(captures: Sequence[Capture], names: Sequence[str] = LEARNED) -> Sc
     spread = arkit_spread()
     for name in {n for c in captures for n in c.names}.intersection(names):
         values = np.concatenate(
-            [c.values[:, c.names.index(name)] for c in captures if name in c.names]
+            [_seen(c)[:, c.names.index(name)] for c in captures if name in c.names]
         )
         at = INDEX[name]
         zero[at] = np.percentile(values, ZERO_PERCENTILE)
         if (std := float(values.std())) >= LIVE_STD:
             factor[at] = spread[at] / std
     return Scale(zero, factor)
+
+
+def _seen(capture: Capture) -> Floats:
+    return capture.values if capture.seen is None else capture.values[capture.seen]
 
 
 def targets(clip: Clip, scale: Scale, faces: int, tempo: float = 1.0) -> Floats:

@@ -16,7 +16,7 @@ import soundfile
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE
 from quantize.data import Capture, Clip, DataError, UnfitClipError, load, split_by_id
 from quantize.phones import Phone, arpabet_viseme, per_face, read_emodb
-from quantize.targets import arkit_spread, fit_scale, targets, to_sixty
+from quantize.targets import arkit_spread, fit_scale, seen_at_sixty, targets, to_sixty
 
 pytestmark = pytest.mark.toolchain
 FRAMES = 90
@@ -184,6 +184,40 @@ def test_twenty_five_frames_become_sixty_faces_in_the_right_place() -> None:
     faster = to_sixty(ramp, 30, tempo=2.0)[:, INDEX["jawOpen"]]
     np.testing.assert_allclose(faster, 2 * (np.arange(30) + 1) / 60, atol=1e-6)
     assert not to_sixty(ramp, 60)[:, INDEX["mouthClose"]].any()
+
+
+def test_a_face_is_known_where_the_frames_before_and_after_it_are() -> None:
+    seen = np.ones(25, bool)
+    seen[10] = False
+    capture = Capture(("jawOpen",), np.zeros((25, 1), np.float32), 25, seen)
+    # Frame 10 is shown at 0.4 s, its neighbours at 0.36 and 0.44: faces 21 to 25 lie between.
+    assert list(np.flatnonzero(~seen_at_sixty(capture, 55))) == [21, 22, 23, 24, 25]
+    assert not seen_at_sixty(capture, 20, tempo=1.2)[18]
+    assert seen_at_sixty(Capture(("jawOpen",), np.zeros((25, 1), np.float32), 25), 55).all()
+
+
+def test_sound_that_outlasts_its_capture_has_no_face() -> None:
+    capture = Capture(("jawOpen",), np.zeros((26, 1), np.float32), 25)
+    known = seen_at_sixty(capture, 90)
+    # The last frame is shown at 1 s (face 59); it is held for 0.12 s.
+    assert known[:66].all()
+    assert not known[67:].any()
+
+
+def test_what_a_lost_face_holds_has_no_part_in_the_scale() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.4, 0.05, (4000, 1)).astype(np.float32)
+    seen = np.ones(4000, bool)
+    alone = fit_scale([Capture(("jawOpen",), values[:2000], 60)])
+    values[2000:], seen[2000:] = 9.0, False
+    masked = fit_scale([Capture(("jawOpen",), values, 60, seen)])
+    np.testing.assert_array_equal(masked.factor, alone.factor)
+    np.testing.assert_array_equal(masked.zero, alone.zero)
+
+
+def test_a_capture_that_never_saw_a_face_is_refused() -> None:
+    with pytest.raises(UnfitClipError, match="no face was seen in any frame"):
+        Capture(("jawOpen",), np.zeros((5, 1), np.float32), 60, np.zeros(5, bool))
 
 
 def test_sources_come_to_one_scale_and_dead_channels_stay_out() -> None:

@@ -1,0 +1,118 @@
+"""Anything that makes faces of a voice to the table of accuracy: ``edge-quantize evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+from benchmarks.accuracy import of_bundle
+from benchmarks.head import Head
+from benchmarks.scoring import Faces, Row, captured, loudness, score
+from benchmarks.trials import Trial
+from edge.bundle import read_bundle
+from edge.contract import Floats, InputError, face_end
+from edge.features import Features
+
+
+def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
+    """Trial id to faces (n, 52), made by what lies at ``path``.
+
+    A bundle runs as it ships; a ``checkpoint.pt``, or the run's folder that holds it, runs as the
+    kind of network that its ``run.yaml`` names.
+    """
+    if (path / "bundle.yaml").exists():
+        return of_bundle(read_bundle(path), clips)
+    checkpoint = path / "checkpoint.pt" if path.is_dir() else path
+    if not checkpoint.is_file():
+        raise InputError(f"{path}: neither a bundle (bundle.yaml) nor a run (checkpoint.pt)")
+    settings = _settings(checkpoint)
+    kind = settings.get("train", "student")  # the plain verb trains a student
+    if kind not in NETWORKS:
+        known = ", ".join(NETWORKS)
+        raise InputError(f"{path}: a run of '{kind}' makes no faces of a voice alone; only {known}")
+    return NETWORKS[kind](checkpoint, clips)
+
+
+def _settings(checkpoint: Path) -> dict[str, Any]:
+    """The ``run.yaml`` beside a checkpoint; empty where there is none."""
+    path = checkpoint.with_name("run.yaml")
+    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def _averaged(checkpoint: Path, build: Callable[[dict[str, Any]], Net]) -> Net:
+    """The network that ``build`` makes of what was saved, with its averaged weights."""
+    try:
+        saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+        net = build(saved)
+        net.load_state_dict(saved["average"])
+    except Exception as error:  # torch and pickle share no other base
+        first = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
+        raise InputError(f"{checkpoint}: not a checkpoint that fits its run ({first})") from error
+    return net.eval()
+
+
+def _heard(trial: Trial, faces: int) -> Floats:
+    """(faces, N_MELS) features; as if silence followed where the clip ends sooner."""
+    rest = face_end(faces - 1) - len(trial.samples)
+    samples = np.concatenate([trial.samples, np.zeros(max(0, rest), np.float32)])
+    return np.stack([mel for _, mel, _ in Features().push(samples)])[:faces]
+
+
+def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
+    """The student alone, without the runtime's silence gate and idle motion, at 67 ms."""
+    from models.student import Student, StudentConfig
+
+    def build(saved: dict[str, Any]) -> Student:
+        sizes = saved["sizes"] | {"lookaheads": tuple(saved["sizes"]["lookaheads"])}
+        return Student(StudentConfig(**sizes))
+
+    student = _averaged(checkpoint, build)
+    lookaheads = student.config.lookaheads
+    late = min(lookaheads, key=lambda n: abs(n - 4))
+    choice = torch.eye(len(lookaheads))[[lookaheads.index(late)]]
+    found = {}
+    for trial in clips:
+        mels = torch.from_numpy(_heard(trial, trial.faces + late))[None]
+        with torch.no_grad():
+            weights, _, _ = student(mels, choice, student.memory())
+        found[trial.id] = weights[0, late:].numpy()
+    return found
+
+
+def of_teacher(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
+    """The teacher in its neutral mood, which hears the whole clip at once."""
+    from models.content import ContentConfig
+    from models.teacher import Teacher, TeacherConfig
+    from quantize import teacher
+
+    def build(_: dict[str, Any]) -> Teacher:
+        sizes = _settings(checkpoint).get("model", {})
+        content = ContentConfig(**sizes.get("content", {}))
+        return Teacher(TeacherConfig(**sizes | {"content": content}))
+
+    net = _averaged(checkpoint, build)
+    return {t.id: teacher.faces_of(net, _heard(t, t.faces)) for t in clips}
+
+
+Maker = Callable[[Path, Sequence[Trial]], dict[str, Floats]]
+NETWORKS: dict[str, Maker] = {"student": of_student, "teacher": of_teacher}
+"""What ``run.yaml`` calls a run -> faces from its checkpoint."""
+
+
+def evaluate(path: Path, clips: Sequence[Trial], head: Head | None) -> dict[str, dict[str, Row]]:
+    """System -> set -> metric -> value: the one at ``path``, and what to hold it against."""
+    systems: dict[str, Faces] = {
+        path.name or str(path): faces_of(path, clips),
+        "loudness": loudness(clips),
+        "captured": captured(clips),
+    }
+    return {name: score(faces, clips, head) for name, faces in systems.items()}
