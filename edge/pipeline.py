@@ -130,7 +130,9 @@ class Pipeline:
     def rest(self, captured_at: float) -> BlendshapeFrame:
         """A face without new audio: the mouth falls shut, blinks go on."""
         weights, head = self.face.rest()
-        return self._frame(weights, self._features.next, captured_at, head)
+        # Where the next face with audio would be, so that time does not go back when it comes.
+        end = max(0, self._features.next - self.lookahead * SAMPLE_RATE // FPS)
+        return self._frame(weights, end, captured_at, head)
 
     def _frame(
         self, weights: Floats, end: int, captured_at: float, head: Floats, level: float = -120.0
