@@ -10,6 +10,9 @@ import numpy as np
 from edge.contract import SAMPLE_RATE, Floats, InputError, MissingError
 from edge.resample import Resampler
 
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+"""Of the files that are taken for audio."""
+
 
 def stream_audio(path: str | Path) -> Iterator[Floats]:
     """A file that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF) in blocks of about a second.

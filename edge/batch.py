@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge import audio
 from edge.bundle import DEFAULT, PRECISIONS, Bundle, read_bundle
 from edge.config import Config, parse, plain, read_config
 from edge.contract import ConfigError, EdgeError, Engine, InputError, Sink, UsageError
@@ -21,8 +22,6 @@ from edge.runtime import Offline, run_offline
 from edge.wiring import edgetalk_version, faces_of, make_pipeline
 
 log = logging.getLogger("edge")
-
-AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 
 EXAMPLES = """\
 examples:
@@ -107,9 +106,11 @@ def find_audio(folder: Path) -> list[Path]:
     """The audio files in a folder and below, by name; ``InputError`` if there are none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; for a file use edge-run --offline --record")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO and p.is_file())
+    found = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in audio.SUFFIXES and p.is_file()
+    )
     if not found:
-        raise InputError(f"{folder}: no audio in it ({', '.join(AUDIO)})")
+        raise InputError(f"{folder}: no audio in it ({', '.join(audio.SUFFIXES)})")
     return found
 
 
@@ -133,7 +134,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("folder", type=Path, help=f"searched for {', '.join(AUDIO)}, folders below too")
+    p.add_argument(
+        "folder", type=Path, help=f"searched for {', '.join(audio.SUFFIXES)}, folders below too"
+    )
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="same names and folders")
     p.add_argument("--format", choices=FORMATS, default="csv", help="(default: %(default)s)")
     p.add_argument("--force", action="store_true", help="also what is newer than its audio")
