@@ -67,7 +67,10 @@ def test_the_lookahead_and_the_seed_are_those_asked_for(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["none.wav", "NONE.FLAC", "file:none", Path("none")])
-def test_what_is_named_like_a_file_is_never_taken_for_a_microphone(name: str | Path) -> None:
+def test_what_is_named_like_a_file_is_never_taken_for_a_microphone(
+    name: str | Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(edge.api, "open_source")
     with pytest.raises(InputError, match=r"(?i)none.*: no such audio file"):
         next(edge.faces(name))
 
