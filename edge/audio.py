@@ -56,9 +56,9 @@ def clean(samples: Floats) -> Floats:
     """The same samples with NaN and infinity as silence and everything else within [-1, 1].
 
     A broken driver or plug-in can deliver either (bare ALSA ``null`` does); a single NaN would
-    otherwise live in the recurrent state for ever. Good samples are returned as they are, not copied.
+    otherwise live in the recurrent state for ever. Good samples come back as they are, not copied.
     """
     # Two passes without a copy are all that good audio costs; NaN fails both comparisons.
-    if len(samples) and -1 <= np.minimum.reduce(samples) and np.maximum.reduce(samples) <= 1:
+    if len(samples) and np.minimum.reduce(samples) >= -1 and np.maximum.reduce(samples) <= 1:
         return samples
     return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
