@@ -28,13 +28,13 @@ from edge.contract import SAMPLE_RATE
 ROOT = Path(__file__).parents[1]
 CHILD = ROOT / "benchmarks" / "speed_child.py"
 DEMO = ROOT / "edge" / "assets" / "demo.flac"
-OURS = "EdgeTalk"
+OURS, SENT = "EdgeTalk", "EdgeTalk, VMC sent"
 
 # Row -> (arguments of the child: reps, samples a block, precision, where to send).
 EDGE = {
     OURS: ("3", "160", "fp32"),
     "EdgeTalk, int8": ("3", "160", "int8"),
-    "EdgeTalk, VMC sent": ("3", "160", "fp32", "vmc://127.0.0.1:9"),
+    SENT: ("3", "160", "fp32", "vmc://127.0.0.1:9"),
 }
 # Row -> (program in the peers' folder, reps or mode, what it puts out).
 PEERS = {
@@ -142,38 +142,64 @@ def summed(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def before_and_after(commit: str, clip: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """The same child on an older commit and on this one, in turns; stages of the best round."""
+def before_and_after(commit: str, folder: Path, rounds: int) -> dict[str, Any]:
+    """The demo clip through an older commit and this one, turn by turn; then the stages of both.
+
+    A turn takes a tenth of a second, so whatever else the machine does hits both alike.
+    """
     old = folder / "old"
     old.mkdir()
     tree = subprocess.run(["git", "archive", commit, "edge"], cwd=ROOT, capture_output=True)
     subprocess.run(["tar", "-x", "-C", str(old)], input=tree.stdout, check=True)
-    command = [sys.executable, str(CHILD), str(clip), "3", "160", "fp32", "vmc://127.0.0.1:9"]
-    runs: dict[str, list[dict[str, Any]]] = {"before": [], "after": []}
-    for turn in range(rounds):
-        pair = [("before", old), ("after", ROOT)]
-        for name, place in pair if turn % 2 else reversed(pair):
-            runs[name].append(measured([*command, "--stages"], place))
-    ratios = [
-        b["cpu_s_per_audio_s"] / a["cpu_s_per_audio_s"]
-        for a, b in zip(runs["before"], runs["after"], strict=True)
+    places = {"before": old, "after": ROOT}
+    command = [sys.executable, str(CHILD), str(DEMO), "3", "160", "fp32"]
+    took = in_turns({k: ([*command, "--turns"], place) for k, place in places.items()}, 40 * rounds)
+    ratios = np.array(took["after"]) / np.array(took["before"])
+    quartiles = np.percentile(ratios, (25, 50, 75)).round(3).tolist()
+    result: dict[str, Any] = {"commit": commit, "turns": len(ratios)}
+    result["after_over_before"] = dict(zip(("q25", "median", "q75"), quartiles, strict=True))
+    seconds = len(read_audio(DEMO)) / SAMPLE_RATE
+    command += ["vmc://127.0.0.1:9", "--stages"]
+    runs = [
+        {name: measured(command, place) for name, place in places.items()} for _ in range(rounds)
     ]
-    result: dict[str, Any] = {"commit": commit, "after_over_before": spread(ratios, 3)}
-    for name, all_runs in runs.items():
-        best = min(all_runs, key=lambda one: sum(one["stages_us"].values()))
+    for name in places:
         result[name] = {
-            "cpu_s_per_audio_s": spread([one["cpu_s_per_audio_s"] for one in all_runs], 5),
-            "stages_us": best["stages_us"],
-            "calls_a_face": best["calls_a_face"],
+            "cpu_s_per_audio_s": spread([cpu / seconds for cpu in took[name]], 5),
+            "stages_us": least([run[name]["stages_us"] for run in runs]),
+            "calls_a_face": runs[0][name]["calls_a_face"],
         }
     return result
 
 
-def stages_now(clip: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Median µs a face of each stage, over rounds."""
-    command = [sys.executable, str(CHILD), str(clip), "1", "160", "fp32", "vmc://127.0.0.1:9"]
-    runs = [measured([*command, "--stages"])["stages_us"] for _ in range(rounds)]
-    return {name: spread([run[name] for run in runs], 1) for name in runs[0]}
+def in_turns(players: dict[str, tuple[list[str], Path]], turns: int) -> dict[str, list[float]]:
+    """CPU seconds of each player's turns; the first of each, which warms it up, is left out."""
+    running = {
+        name: subprocess.Popen(
+            command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        for name, (command, tree) in players.items()
+    }  # fmt: skip
+    took: dict[str, list[float]] = {name: [] for name in running}
+    for turn in range(turns + 1):
+        for name in sorted(running, reverse=bool(turn % 2)):
+            player = running[name]
+            assert player.stdin is not None
+            assert player.stdout is not None
+            player.stdin.write("\n")
+            player.stdin.flush()
+            seconds = float(player.stdout.readline())
+            if turn:
+                took[name].append(seconds)
+    for player in running.values():
+        player.communicate()
+    return took
+
+
+def least(runs: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Each stage in the run that was disturbed least."""
+    return {stage: round(min(run[stage] for run in runs), 1) for stage in runs[0]}
 
 
 def plot(before: dict[str, Any], path: Path) -> None:
@@ -192,7 +218,7 @@ def plot(before: dict[str, Any], path: Path) -> None:
                 axes.text(left + took / 2, row, f"{took:.0f}", ha="center", va="center")
             left += took
     axes.set_yticks([0, 1], ["after", f"before ({before['commit']})"])
-    axes.set_xlabel("µs a face, best of the rounds, one core of a shared machine")
+    axes.set_xlabel("µs a face (least of the rounds), one core of a shared machine")
     axes.legend(ncol=4, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.4))
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -214,9 +240,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         results: dict[str, Any] = {"rounds": args.rounds, "core": core, "load": os.getloadavg()[0]}
         peers = args.peers.resolve() if args.peers else None
         results["rows"] = summed(take_turns(commands(clip, peers, folder), args.rounds))
-        results["stages_us"] = stages_now(clip, args.rounds)
+        stages = [*commands(clip, None, folder)[SENT], "--stages"]
+        results["stages_us"] = least([measured(stages)["stages_us"] for _ in range(args.rounds)])
         if args.before:
-            found = before_and_after(args.before, clip, folder, args.rounds)
+            found = before_and_after(args.before, folder, args.rounds)
             results["before_and_after"] = found
             plot(found, args.out / "speed_stages.png")
     print(json.dumps(results, indent=1))

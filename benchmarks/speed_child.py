@@ -1,7 +1,8 @@
 """One measured process: a clip to faces on this core; one JSON line like those of the peers.
 
-``python speed_child.py CLIP REPS [BLOCK] [PRECISION] [URL] [--stages]``. Uses only what has been in
-``edge`` from its first version on, so that an older commit can be measured by the same file.
+``python speed_child.py CLIP REPS [BLOCK] [PRECISION] [URL] [--stages | --turns]``. With ``--turns``
+it plays the clip once for each line on standard input and answers with the CPU seconds. Uses only
+what has been in ``edge`` for long, so that an older commit can be measured by the same file.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def calls_a_face(pipeline: Pipeline, blocks: list[AudioBlock]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    words = [word for word in sys.argv[1:] if word != "--stages"]
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
     clip, reps = words[0], int(words[1])
     block = int(words[2]) if len(words) > 2 else SAMPLE_RATE // 100
     precision = words[3] if len(words) > 3 else "fp32"
@@ -96,6 +97,12 @@ def main() -> None:
     pipeline = Pipeline(bundle, open_engines(bundle, "onnxruntime", precision))
     samples = read_audio(clip)
     blocks = [AudioBlock(samples[i : i + block], i, 0.0) for i in range(0, len(samples), block)]
+    if "--turns" in sys.argv:
+        for _ in sys.stdin:
+            began = time.process_time()
+            play(pipeline, blocks, sink)
+            print(time.process_time() - began, flush=True)
+        return
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(reps):
         play(pipeline, blocks, sink)
