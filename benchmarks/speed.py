@@ -209,7 +209,7 @@ def plot(before: dict[str, Any], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(9, 2.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 2.8), layout="constrained")
     for row, when in enumerate(("after", "before")):
         left = 0.0
         for i, (name, took) in enumerate(before[when]["stages_us"].items()):
@@ -219,7 +219,7 @@ def plot(before: dict[str, Any], path: Path) -> None:
             left += took
     axes.set_yticks([0, 1], ["after", f"before ({before['commit']})"])
     axes.set_xlabel("µs a face (least of the rounds), one core of a shared machine")
-    axes.legend(ncol=4, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.4))
+    figure.legend(ncol=7, fontsize="small", loc="outside upper center")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
