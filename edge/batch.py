@@ -154,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     args = parser().parse_args(argv)
-    set_up_logs()
+    set_up_logs(program="edge-batch")
     try:
         config = _config(args)
         paths = find_audio(args.folder)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -59,6 +62,7 @@ def test_a_bad_file_is_named_and_the_others_are_done(takes, tmp_path, capsys) ->
     assert status == 66
     assert summary["done"] == 3
     assert list(summary["failed"]) == [str(takes / "aa.wav")]
+    assert said.startswith("edge-batch: ")
     assert "aa.wav: not a readable audio file" in said
     assert not list(tmp_path.rglob("aa.*[!v]"))
 
@@ -117,6 +121,20 @@ def test_a_place_that_cannot_be_written_is_named(takes, tmp_path, capsys) -> Non
     status, _, said = batch(capsys, takes, "--out", tmp_path / "faces")
     assert status == 78
     assert "faces: File exists" in said
+
+
+def test_a_terminal_shows_how_far_it_is(takes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tqdm", reason="tqdm is not installed, so there is no bar")
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "edge.batch", str(takes), "--out", str(tmp_path / "faces")]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=True
+    )
+    os.close(theirs)
+    assert "3/3" in os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.stdout == "3 done, 0 up to date, 0 failed\n"
 
 
 def test_a_batch_that_is_interrupted_leaves_whole_files_only(tmp_path: Path, demo: Floats) -> None:
