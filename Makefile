@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= toolchain,dev
 DEMO := edge/assets/demo.flac
 
-.PHONY: run test test-base check bundle install-service uninstall-service clean
+.PHONY: run test test-base check bundle bench figures install-service uninstall-service clean
 
 # The runtime alone: no torch, no compiler.
 $(VENV)/.run: pyproject.toml
@@ -52,6 +52,21 @@ bundle: $(VENV)/.test
 		--data $(DATA)/librispeech_261spk --data $(DATA)/speech_misc
 	$(BIN)/edge-quantize quantize $(RUN)/checkpoint.pt --out edge/bundles/default --threads 1 \
 		--report benchmarks/results
+
+# Every benchmark writes benchmarks/results/NAME.json; one that cannot run here does not stop the
+# others. PEERS=DIR adds what others made (how to install it: benchmarks/speed.py). Hours: BENCH=soak.
+BENCH ?= encode scale speed accuracy latency
+PEERS ?=
+bench: OPTIONS_speed := $(if $(PEERS),--peers $(PEERS))
+bench: OPTIONS_accuracy := --data $(DATA)
+bench: $(VENV)/.test
+	@failed=; $(foreach b,$(BENCH),echo "== $(b)"; \
+	$(BIN)/python -m benchmarks.$(b) $(OPTIONS_$(b)) || failed="$$failed $(b)";) \
+	test -z "$$failed" || { echo "not measured:$$failed"; exit 1; }
+
+# The tables of README.md and docs/ and the plots, from the JSON files alone.
+figures: $(VENV)/.test
+	$(BIN)/python -m benchmarks.figures
 
 # As a service: see docs/kiosk.md. `make install-service FLAGS=--user` for a desktop.
 install-service:

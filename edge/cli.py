@@ -12,6 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from edge.batch import record_file
 from edge.bundle import PRECISIONS
 from edge.config import Config, dump, parse, plain, read_config
 from edge.contract import (
@@ -28,7 +29,6 @@ from edge.engine import ENGINES
 from edge.logs import set_up_logs
 from edge.outputs import open_output
 from edge.probe import send_probe
-from edge.record import CsvRecord
 from edge.runtime import run_offline
 from edge.wiring import edgetalk_version, open_pipeline, run_live
 
@@ -37,12 +37,16 @@ log = logging.getLogger("edge")
 TO = """SCHEME://HOST:PORT?OPTIONS, repeatable; vmc, vrchat, livelink, ifacialmocap, facecap, osc,
 json; see docs/receivers.md"""
 
+RECORD = """write every face to OUT; FORMAT is csv (52 ARKit columns), livelink (CSV as an iPhone's
+Live Link Face records it), json or glb (animated glTF); without FORMAT OUT's suffix says it"""
+
 EXAMPLES = """\
 examples:
   edge-run --meter                                    default microphone to VMC on this machine
   edge-run --mic "USB Audio" --to vmc://10.0.0.7:39539
   edge-run --to vmc://10.0.0.7 --to "livelink://10.0.0.8?region=lower"
   edge-run --mic file:speech.wav --offline --record face.csv
+  edge-run --mic file:speech.wav --offline --record livelink:take1.csv
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
 
   edge-run --to "vmc://127.0.0.1?preset=vrm1" --to "livelink://10.0.0.9?fps=30&region=mouth"
@@ -74,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--engine", choices=ENGINES, help="what runs the networks (default: auto)")
     p.add_argument("--precision", choices=PRECISIONS, help="of the networks")
     p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
-    p.add_argument("--record", metavar="OUT.csv", help="write every face to a CSV file")
+    p.add_argument("--record", metavar="[FORMAT:]OUT", help=RECORD)
     p.add_argument(
         "--record-audio",
         metavar="OUT.wav",
@@ -130,6 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         log.error("%s", error)
         return error.status
+    except KeyboardInterrupt:  # only without a microphone: a live run takes the signal itself
+        log.error("stopped")
+        return 130
     except BrokenPipeError:  # `edge-run --list-shapes | head`
         sys.stderr.close()
     return 0
@@ -196,9 +203,11 @@ def _offline(config: Config, to: Sequence[str] | None, as_json: bool) -> None:
     with ExitStack() as stack:
         # No network unless it was asked for on this command line.
         sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in to or ()]
+        path = config.mic.removeprefix("file:")
         if config.record:
-            sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
-        result = run_offline(config.mic.removeprefix("file:"), pipeline, sinks)
+            result = record_file(path, config.record, pipeline, sinks)
+        else:
+            result = run_offline(path, pipeline, sinks)
     if as_json:
         print(json.dumps(asdict(result) | {"delay_ms": round(pipeline.delay * 1000, 1)}))
     else:

@@ -69,7 +69,7 @@ class Config:
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     """Sets blinks, glances and head motion."""
     record: str | None = None
-    """CSV file for the faces."""
+    """File for the faces, as ``OUT.csv``, ``OUT.json``, ``OUT.glb`` or ``FORMAT:OUT``."""
     meter: bool = False
     """Live terminal view."""
     metrics: Annotated[int, Between(0, 65535)] | None = None

@@ -140,6 +140,19 @@ class BlendshapeFrame:
     emotion_strength: float = 0.0
     """How much of it, 0..1."""
 
+    @property
+    def time(self) -> float:
+        """Seconds of audio from the stream's start to the moment that the face belongs to."""
+        return self.end / SAMPLE_RATE
+
+    def __getitem__(self, name: str) -> float:
+        """The weight of a shape by its ARKit name."""
+        return float(self.weights[INDEX[name]])
+
+    def named(self) -> dict[str, float]:
+        """All 52 weights by ARKit name."""
+        return dict(zip(ARKIT_52, self.weights.tolist(), strict=True))
+
 
 class Engine(Protocol):
     """A compiled network that is stepped once a face.

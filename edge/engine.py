@@ -118,10 +118,13 @@ class OnnxEngine:
     was measured to cost milliseconds now and then, for networks that take 30 us.
     """
 
-    def __init__(self, folder: Path, network: Network) -> None:
-        path = folder / network.file
-        session = _open_session(path)
-        _check_shapes(path, session, network)
+    def __init__(self, folder: Path, network: Network, session: Any = None) -> None:
+        """``session`` is that of another engine for the same network, to share its weights."""
+        self._folder, self._network = folder, network
+        if session is None:
+            path = folder / network.file
+            session = _open_session(path)
+            _check_shapes(path, session, network)
         self._session = session
         self._inputs = {
             name: np.zeros(shape, np.float32)
@@ -139,6 +142,10 @@ class OnnxEngine:
         ]
         self._bindings = [self._bind(now, then) for now, then in ((0, 1), (1, 0))]
         self._turn = 0
+
+    def another(self) -> OnnxEngine:
+        """An engine for one more stream: the same weights, a memory of its own."""
+        return OnnxEngine(self._folder, self._network, self._session)
 
     def _bind(self, now: int, then: int) -> Any:
         binding = self._session.io_binding()

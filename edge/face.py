@@ -19,6 +19,7 @@ HOLD = round(0.15 * FPS)
 """Faces that the mouth stays free after the last loud one; stops in words are shorter."""
 OPEN, CLOSE = 1 / 2, 1 / 5
 """Share of the way a face: free within 2 faces, closed to 5 % in 0.23 s."""
+ZERO, ONE = np.float32(0), np.float32(1)
 SETTLE = 1 / 6
 """Share of the way a face into and out of the neutral pose; 95 % in 0.28 s."""
 
@@ -102,7 +103,9 @@ class Face:
         free = free and not self.muted
         self._free += (1.0 - self._free) * OPEN if free else -self._free * CLOSE
         idle, head = self._idle.next()
-        weights = self._rest + (raw - self._rest) * np.float32(self._free)
+        weights = raw - self._rest
+        weights *= self._free
+        weights += self._rest
         weights += idle
         if self.mood.name is not None:
             weights += self.mood.next()
@@ -110,7 +113,8 @@ class Face:
             head = self._settle(weights, head)
         if self._gains is not None:
             weights *= self._gains
-        return np.clip(weights, 0.0, 1.0, out=weights), head
+        np.maximum(weights, ZERO, out=weights)  # np.clip takes twice as long
+        return np.minimum(weights, ONE, out=weights), head
 
     def _settle(self, weights: Floats, head: Floats) -> Floats:
         """Draw ``weights`` in place, and the head that is returned, towards the neutral pose."""

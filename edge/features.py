@@ -5,6 +5,7 @@ Mel scale after O'Shaughnessy (HTK's formula); the framing is causal and placed 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,6 +21,10 @@ LOW_HZ, HIGH_HZ = 60.0, 7000.0
 
 QUIET_DB = -100.0
 """Power floor of a mel band; digital silence lands here."""
+
+SPREAD_DB = 20.0
+LOW, HIGH = np.float32(-4.0), np.float32(2.0)
+"""Features are in units of ``SPREAD_DB`` above the voice's loudness, and cut to this range."""
 
 
 def mel_filters(warp: float = 1.0) -> Floats:
@@ -76,11 +81,14 @@ class Features:
     """
 
     def __init__(self, filters: Floats | None = None) -> None:
-        self._filters = mel_filters() if filters is None else filters
+        filters = mel_filters() if filters is None else filters
         # The periodic Hann window; its square sum makes a full-scale sine read about 0 dB.
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         self._hann = hann.astype(np.float32)
-        self._gain = np.float32(4.0 / hann.sum() ** 2)
+        gain = np.float32(4.0 / hann.sum() ** 2)
+        # Each column twice, because a spectrum is real and imaginary parts in turn: power and
+        # filters are then one square and one product. Counting numpy calls pays here.
+        self._filters = np.repeat(filters * gain, 2, axis=1)
         self._floor = np.float32(10 ** (QUIET_DB / 10))
         self.reset(0)
 
@@ -108,9 +116,14 @@ class Features:
         self._tail = audio[len(audio) - WINDOW :]
 
     def _describe(self, heard: Floats) -> tuple[Floats, float]:
-        spectrum = np.fft.rfft(heard * self._hann, FFT)
-        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) * self._gain
-        bands = 10.0 * np.log10(self._filters @ power + self._floor)
-        level = 10.0 * float(np.log10(np.dot(heard, heard) / WINDOW + 1e-12))
-        voice = self._loudness.follow(level)
-        return np.clip((bands - np.float32(voice)) * np.float32(0.05), -4.0, 2.0), level
+        # numpy before 2.0 answers in double precision.
+        spectrum = np.fft.rfft(heard * self._hann, FFT).astype(np.complex64, copy=False)
+        parts: Floats = spectrum.view(np.float32)
+        bands = self._filters @ np.multiply(parts, parts, out=parts)
+        bands += self._floor
+        level = 10.0 * math.log10(float(np.dot(heard, heard)) / WINDOW + 1e-12)
+        np.log10(bands, out=bands)
+        bands *= 10.0 / SPREAD_DB
+        bands -= self._loudness.follow(level) / SPREAD_DB
+        np.maximum(bands, LOW, out=bands)
+        return np.minimum(bands, HIGH, out=bands), level

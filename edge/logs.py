@@ -44,13 +44,13 @@ class StandardError(Stream):
         super().emit(record)
 
 
-def set_up_logs(environ: Mapping[str, str] = os.environ) -> None:
+def set_up_logs(environ: Mapping[str, str] = os.environ, program: str = "edge-run") -> None:
     """Send what ``edge`` logs at INFO and above to standard error, as suits the reader there."""
     handler = StandardError()
     if in_journal(sys.stderr, environ):
         handler.setFormatter(JournalFormatter("%(message)s"))
     else:
-        handler.setFormatter(logging.Formatter("edge-run: %(message)s"))
+        handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
     ours = logging.getLogger("edge")
     ours.handlers = [handler]
     ours.setLevel(logging.INFO)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edge.audio import clean
@@ -109,7 +111,7 @@ class Pipeline:
             return self._raw
         latent = self._generator.step(mels=mels, lookahead=self._choice)["latent"]
         raw: Floats = self._decoder.step(latent=latent)["weights"][0, 0]
-        if not np.isfinite(raw).all():
+        if not math.isfinite(np.dot(raw, raw)):  # the cheapest look at all of them
             # Recurrent state would carry it into every later face; better to begin anew.
             self._generator.reset()
             self._decoder.reset()
@@ -130,7 +132,9 @@ class Pipeline:
     def rest(self, captured_at: float) -> BlendshapeFrame:
         """A face without new audio: the mouth falls shut, blinks go on."""
         weights, head = self.face.rest()
-        return self._frame(weights, self._features.next, captured_at, head)
+        # Where the next face with audio would be, so that time does not go back when it comes.
+        end = max(0, self._features.next - self.lookahead * SAMPLE_RATE // FPS)
+        return self._frame(weights, end, captured_at, head)
 
     def _frame(
         self, weights: Floats, end: int, captured_at: float, head: Floats, level: float = -120.0

@@ -6,7 +6,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from edge.pipeline import Pipeline
 from edge.realtime import settle_garbage
 from edge.score import Score
 
-__all__ = ["Offline", "Score", "peak_mb", "run", "run_offline"]
+__all__ = ["Offline", "Score", "offline_faces", "peak_mb", "run", "run_offline"]
 
 REST_AFTER = 0.07
 """Seconds without audio after which faces go on at rest. Blocks come every 10 ms, in bursts of up
@@ -129,6 +129,15 @@ class Offline:
     peak_mb: float
 
 
+def offline_faces(
+    blocks: Iterable[AudioBlock], pipeline: Pipeline, clock: Callable[[], float] = time.monotonic
+) -> Iterator[BlendshapeFrame]:
+    """Every face of audio that has an end, as fast as they are asked for."""
+    for block in blocks:
+        yield from pipeline.push(AudioBlock(block.samples, block.start, clock()))
+    yield from pipeline.flush(clock())
+
+
 def run_offline(
     path: str,
     pipeline: Pipeline,
@@ -137,20 +146,20 @@ def run_offline(
 ) -> Offline:
     """The whole file as fast as it goes; every face is sent."""
     sinks, faces, samples, began = list(sinks), 0, 0, time.process_time()
-    for block in file_blocks(path, SAMPLE_RATE):
-        samples = block.end
-        faces += _deliver(pipeline.push(AudioBlock(block.samples, block.start, clock())), sinks)
-    faces += _deliver(pipeline.flush(clock()), sinks)
+
+    def counted() -> Iterator[AudioBlock]:
+        nonlocal samples
+        for block in file_blocks(path, SAMPLE_RATE):
+            samples = block.end
+            yield block
+
+    for frame in offline_faces(counted(), pipeline, clock):
+        faces += 1
+        for sink in sinks:
+            sink.send(frame)
     seconds = samples / SAMPLE_RATE
     spent = time.process_time() - began
     return Offline(seconds, faces, spent / seconds, peak_mb())
-
-
-def _deliver(frames: Sequence[BlendshapeFrame], sinks: Sequence[Sink]) -> int:
-    for frame in frames:
-        for sink in sinks:
-            sink.send(frame)
-    return len(frames)
 
 
 def peak_mb() -> float:

@@ -17,8 +17,9 @@ from edge.audio_record import AudioRecord, Recorded
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.capture import Source, open_source
 from edge.config import Config
-from edge.contract import MissingError, Sink, UsageError
+from edge.contract import Engine, MissingError, Sink, UsageError
 from edge.control import Orders
+from edge.emotion import emotion_named
 from edge.engine import open_engines
 from edge.listen import Listener
 from edge.live import Live, Outputs
@@ -28,7 +29,7 @@ from edge.metrics import Metrics
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
 from edge.realtime import be_realtime, tight_timers
-from edge.record import CsvRecord
+from edge.record import open_record
 from edge.runtime import Score, run
 from edge.service import Service, managed, open_service
 from edge.status import describe
@@ -49,7 +50,19 @@ def open_pipeline(config: Config) -> tuple[Bundle, Pipeline]:
     bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
     lookahead = faces_of(config.lookahead, bundle)
     engines = open_engines(bundle, config.engine, config.precision)
-    return bundle, Pipeline(bundle, engines, lookahead, config.seed)
+    return bundle, make_pipeline(config, bundle, engines, lookahead)
+
+
+def make_pipeline(
+    config: Config, bundle: Bundle, engines: tuple[Engine, Engine], lookahead: int
+) -> Pipeline:
+    """A pipeline from its first sample, with the gains and the emotion that are configured."""
+    pipeline = Pipeline(bundle, engines, lookahead, config.seed)
+    pipeline.face.set_gains(config.gains)
+    wanted = config.emotion
+    if wanted.name is not None:
+        pipeline.face.mood.turn(emotion_named(wanted.name), wanted.intensity, wanted.blend)
+    return pipeline
 
 
 def faces_of(lookahead_ms: int | None, bundle: Bundle) -> int:
@@ -87,7 +100,7 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
         )
         sinks: list[Sink] = [outputs]
         if config.record:
-            sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
+            sinks.append(stack.enter_context(closing(open_record(config.record))))
         source = _source(config, stack)
         title = (
             f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}, "

@@ -51,6 +51,21 @@ def test_stepping_equals_feeding_the_state_by_hand() -> None:
         assert np.abs(decoder.step(latent=latent)["weights"] - face).max() < 1e-6
 
 
+def test_streams_share_weights_but_not_memory() -> None:
+    bundle = read_bundle(DEFAULT)
+    first = OnnxEngine(bundle.folder, bundle.decoder)
+    second, alone = first.another(), OnnxEngine(bundle.folder, bundle.decoder)
+    assert second._session is first._session
+    heard = np.random.default_rng(0).normal(0, 1, (20, 1, 1, 64)).astype(np.float32)
+    for latent in heard:
+        first.step(latent=-latent)
+        assert np.array_equal(
+            second.step(latent=latent)["weights"], alone.step(latent=latent)["weights"]
+        )
+    first.close()
+    assert np.isfinite(second.step(latent=heard[0])["weights"]).all()
+
+
 def test_the_same_arrays_come_back_every_step() -> None:
     bundle = read_bundle(DEFAULT)
     decoder = OnnxEngine(bundle.folder, bundle.decoder)

@@ -191,6 +191,16 @@ def test_a_rest_without_audio_shuts_the_mouth_and_keeps_the_time() -> None:
     assert (rests[-1].end, rests[-1].captured_at) == (16_000, 34.0)
 
 
+@pytest.mark.parametrize("lookahead", [0, 4])
+def test_time_does_not_go_back_when_audio_comes_after_a_rest(lookahead: int) -> None:
+    pipeline, sound = fake(lookahead), noise(1)
+    before = pipeline.push(AudioBlock(sound[:8100], 0, 0.0))
+    rest = pipeline.rest(1.0)
+    after = pipeline.push(AudioBlock(sound[8100:], 8100, 0.0))
+    assert before[-1].end <= rest.end < after[0].end
+    assert fake(lookahead).rest(0.0).end == 0
+
+
 def test_frames_of_one_push_do_not_share_memory() -> None:
     for make in (real, fake):
         first, second = make(0).push(AudioBlock(noise(0.1), 0, 0.0))[:2]

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.contract import BlendshapeFrame, ConfigError
 from edge.outputs.common import Shapes
-from edge.outputs.turn import eyes, head
+from edge.outputs.turn import angles
 from edge.outputs.udp import Target
 
 
@@ -24,8 +24,7 @@ def packet(device: str, subject: str, fps: int) -> bytearray:
 class LiveLink:
     """52 shapes and 9 angles a datagram; Unreal takes them by place, so a region says 0 elsewhere.
 
-    Angles are radians, yaw before pitch before roll. An iPhone's recording gives an eye's yaw as
-    positive to the character's right, against our own sign, and its pitch as positive down.
+    Angles are radians, yaw before pitch before roll.
     """
 
     OPTIONS = {"name": (), "device": ()}  # noqa: RUF012
@@ -47,12 +46,11 @@ class LiveLink:
         """One datagram."""
         values = self._values
         values[:52] = self._shapes.masked(frame.weights)
+        turned = angles(frame)
         if self._shapes.head:
-            pitch, yaw, roll = head(frame)
-            values[52:55] = yaw, pitch, roll
+            values[52:55] = turned[:3]
         if self._shapes.gaze:
-            left_pitch, left_yaw, right_pitch, right_yaw = eyes(frame.weights)
-            values[55:61] = -left_yaw, left_pitch, 0, -right_yaw, right_pitch, 0
+            values[55:61] = turned[3:]
         struct.pack_into(">i", self._data, self._frame_at, self._frame)
         self._frame = (self._frame + 1) & 0x7FFFFFFF
         self._data[-244:] = values.tobytes()

@@ -45,3 +45,21 @@ def unity(pitch: float, yaw: float, roll: float) -> Quaternion:
 def head(frame: BlendshapeFrame) -> tuple[float, float, float]:
     """Pitch, yaw, roll in radians, as ``BlendshapeFrame.head`` signs them."""
     return float(frame.head[0]), float(frame.head[1]), float(frame.head[2])
+
+
+ANGLES = (
+    *("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll"),
+    *("RightEyeYaw", "RightEyePitch", "RightEyeRoll"),
+)
+"""Names of the nine angles that Live Link Face adds to the 52 shapes."""
+
+
+def angles(frame: BlendshapeFrame) -> tuple[float, ...]:
+    """``ANGLES`` in radians.
+
+    An iPhone's recording gives an eye's yaw as positive to the character's right, against our own
+    sign, and its pitch as positive down.
+    """
+    pitch, yaw, roll = head(frame)
+    left_pitch, left_yaw, right_pitch, right_yaw = eyes(frame.weights)
+    return yaw, pitch, roll, -left_yaw, left_pitch, 0.0, -right_yaw, right_pitch, 0.0

@@ -1,0 +1,209 @@
+"""The benchmarks' JSON files to the tables in README.md and docs/, and to plots: ``make figures``.
+
+A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``; a function here of that name
+writes it from ``results/FILE.json``. Nothing measured is typed in by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import scale, speed
+from benchmarks.report import RESULTS
+
+ROOT = Path(__file__).parents[1]
+MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+Record = dict[str, Any]
+"""A JSON file as ``report.write`` made it: git, bundle, machine, results."""
+
+
+def rows(head: Sequence[str], body: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *body]
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+
+
+def measured(record: Record) -> str:
+    """The line under a table that says what was measured where."""
+    machine = record["machine"]
+    return (
+        f"\nBundle `{record['bundle']}`, commit `{record['git']}`, {machine['cpu']}, "
+        f"{machine['cores']} shared cores, load {machine['load']:.1f}.\n"
+    )
+
+
+def accuracy(record: Record) -> str:
+    """Correlation with captured faces, for the default look-ahead and for none."""
+    found = record["results"]
+    body = [
+        [
+            ahead, name, row["clips"], f"{row['r_jaw']:.2f}", f"{row['r_jaw_log_energy']:.2f}",
+            f"{row['r_mouth_live']:.2f}", f"{row['r_mouth_all']:.2f}",
+            f"{row['std_ratio_jaw']:.2f}", f"{row['jitter_ratio_jaw']:.2f}",
+        ]
+        for ahead in dict.fromkeys([found["default"], "0 ms"])
+        for name, row in found["by_lookahead"][ahead].items()
+        if "r_jaw" in row
+    ]  # fmt: skip
+    head = "look-ahead|clips of|clips|jaw|loudness alone, jaw|other live mouth shapes"
+    return rows([*head.split("|"), "all that move", "spread", "jitter"], body)
+
+
+def cost(record: Record) -> str:
+    """Ours and the peers, from one run on one core."""
+    body = []
+    for name, row in record["results"]["rows"].items():
+        output = row.get("outputs", "52 ARKit shapes, streaming")
+        if "not_run" in row:
+            body.append([name, output, "not run", "", "", ""])
+            continue
+        cpu, ratio = row["cpu_s_per_audio_s"], row["ratio_to_edgetalk"]
+        start = f"{row['start_s']['median']:.1f}" if "start_s" in row else ""
+        body.append(
+            [
+                name, output, f"{cpu['median']:.4f} ({cpu['min']:.4f} to {cpu['max']:.4f})",
+                f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})",
+                round(row["peak_mb"]), start,
+            ]
+        )  # fmt: skip
+    head = ["system", "puts out", "CPU s per audio s", "times EdgeTalk", "peak MB", "start s"]
+    return rows(head, body) + measured(record)
+
+
+def stages(record: Record) -> str:
+    """Where a face's time goes, now and before."""
+    found = record["results"]
+    then = found.get("before_and_after")
+    names = list(found["stages_us"])
+    if then is None:
+        return rows(["stage", "µs"], [[n, found["stages_us"][n]] for n in names])
+    body = [[n, then["before"]["stages_us"][n], then["after"]["stages_us"][n]] for n in names]
+    whole = [then[when]["cpu_s_per_audio_s"]["median"] for when in ("before", "after")]
+    body.append(["function calls a face", *(then[w]["calls_a_face"] for w in ("before", "after"))])
+    body.append(["CPU s per audio s, nothing sent", *(f"{value:.5f}" for value in whole)])
+    ratio = then["after_over_before"]
+    return rows(["µs a face", f"before (`{then['commit']}`)", "after"], body) + (
+        f"\nTurn by turn, {then['turns']} turns: after / before {ratio['median']:.3f} "
+        f"(quartiles {ratio['q25']:.3f} and {ratio['q75']:.3f}).\n"
+    )
+
+
+def streams(record: Record) -> str:
+    """Many faces on one machine."""
+    body = [
+        [
+            row["streams"], row["processes"], row["weights"], row["faces_per_cpu_s"],
+            row["latency_p50_ms"], row["latency_p99_ms"], f"{row['ticks_on_time']:.0%}",
+            "" if row["streams"] == row["processes"] else row["stream_mb"],
+        ]
+        for row in record["results"]["rows"]
+    ]  # fmt: skip
+    head = "streams|processes|weights|faces a CPU second|p50 ms|p99 ms|ticks on time"
+    return rows([*head.split("|"), "MB a further stream"], body) + measured(record)
+
+
+def precision(record: Record) -> str:
+    """fp32, fp16 and int8 networks of the bundle."""
+    body = [
+        [
+            name, f"{row['bytes'] / 1000:.0f} kB",
+            f"{row['snr_db']:.1f} dB" if "snr_db" in row else "",
+            f"{row['step_us']['p50']:.0f} µs",
+        ]
+        for name, row in record["results"]["precisions"].items()
+    ]  # fmt: skip
+    head = ["precision", "size", "SNR of the weights"]
+    return rows([*head, "a face's networks on ONNX Runtime, p50"], body)
+
+
+def encode(record: Record) -> str:
+    """A face to datagrams."""
+    found = record["results"]
+    body = [
+        [f"`{url}`", row["p50_us"], row["p99_us"], row["times_faster"]]
+        for url, row in found["encode"].items()
+    ]
+    peer = found["python_osc"]
+    body.append(["python-osc (as `vmc`)", peer["p50_us"], peer["p99_us"], ""])
+    return rows(["receiver", "p50 µs", "p99 µs", "times faster than python-osc"], body)
+
+
+# Table -> (its JSON, its function).
+TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
+    "accuracy": ("accuracy", accuracy),
+    "cost": ("speed", cost),
+    "stages": ("speed", stages),
+    "streams": ("scale", streams),
+    "precision": ("quantisation", precision),
+    "encode": ("encode", encode),
+}
+
+
+def _plot_stages(record: Record, folder: Path) -> None:
+    if then := record["results"].get("before_and_after"):
+        speed.plot(then, folder / "speed_stages.png")
+
+
+def _plot_streams(record: Record, folder: Path) -> None:
+    scale.plot(record["results"]["rows"], folder / "scale.png")
+
+
+# JSON -> what draws from it alone; the other plots need faces and are drawn as they are measured.
+PLOTS: dict[str, Callable[[Record, Path], None]] = {
+    "speed": _plot_stages,
+    "scale": _plot_streams,
+}
+
+
+def read(name: str, folder: Path = RESULTS) -> Record:
+    """One benchmark's record."""
+    record: Record = json.loads((folder / f"{name}.json").read_text())
+    return record
+
+
+def filled(text: str, folder: Path = RESULTS) -> str:
+    """The same text with every marked table written anew; ``KeyError`` names an unknown one."""
+
+    def table(found: re.Match[str]) -> str:
+        file, write = TABLES[found[2]]
+        return found[1] + write(read(file, folder)) + found[3]
+
+    return MARKED.sub(table, text)
+
+
+def pages() -> list[Path]:
+    """The files that may hold tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def stale() -> list[Path]:
+    """Pages whose tables are not what the JSON files say."""
+    return [page for page in pages() if filled(page.read_text("utf-8")) != page.read_text("utf-8")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write tables and plots; with ``--check`` only say which pages differ."""
+    p = argparse.ArgumentParser("benchmarks.figures", description=__doc__)
+    p.add_argument("--check", action="store_true", help="change nothing; status 1 if stale")
+    if p.parse_args(argv).check:
+        for page in stale():
+            print(f"{page.relative_to(ROOT)}: tables differ from the JSON files; make figures")
+        return int(bool(stale()))
+    for name, draw in PLOTS.items():
+        if (RESULTS / f"{name}.json").exists():
+            draw(read(name), RESULTS)
+    for page in stale():
+        page.write_text(filled(page.read_text("utf-8")), "utf-8")
+        print(f"{page.relative_to(ROOT)}: written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""``for frame in edge.faces("speech.wav")``: faces for a Python program of your own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from edge.audio import SUFFIXES
+from edge.capture import Source, file_blocks, open_source
+from edge.config import Config, parse, plain
+from edge.contract import FPS, SAMPLE_RATE, BlendshapeFrame
+from edge.pipeline import Pipeline
+from edge.runtime import REST_AFTER, offline_faces
+from edge.wiring import open_pipeline
+
+
+def faces(
+    source: str | os.PathLike[str] = "default",
+    *,
+    lookahead: int | None = None,
+    emotion: str | None = None,
+    bundle: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> Generator[BlendshapeFrame, None, None]:
+    """Every face of an audio file, or of a microphone for as long as the loop runs.
+
+    ``source`` is a file if it is a path, ends in an audio suffix or begins with ``file:``; its
+    faces come as fast as they are asked for. Anything else is a microphone, by the names of
+    ``edge-run --mic`` (``default``, part of a name, an index); its faces come 60 times a second,
+    also while nothing is heard, and audio that waits for longer than 120 ms is dropped. Leaving
+    the loop closes the microphone.
+
+    ``lookahead`` is in ms, one of the bundle's (0, 33, 67, 133 for the shipped one). ``emotion`` is
+    shown throughout. ``seed`` sets blinks, glances and head motion.
+
+    Raises ``EdgeError`` at the first face: a file or microphone that is not there, a bundle that
+    cannot run, an unknown emotion.
+    """
+    given: dict[str, object] = {"lookahead": lookahead, "seed": seed}
+    if bundle is not None:
+        given["bundle"] = os.fspath(bundle)
+    if emotion is not None:
+        given["emotion"] = {"name": emotion, "blend": 0.0}
+    config = parse(plain(Config()) | given, "edge.faces")
+    _, pipeline = open_pipeline(config)
+    if path := _file(source):
+        yield from offline_faces(file_blocks(path, SAMPLE_RATE), pipeline)
+    else:
+        with closing(open_source(os.fspath(source), config.queue_ms)) as microphone:
+            yield from live_faces(microphone, pipeline)
+
+
+def _file(source: str | os.PathLike[str]) -> str | None:
+    text = os.fspath(source)
+    if text.startswith("file:"):
+        return text.removeprefix("file:")
+    named = not isinstance(source, str) or Path(text).suffix.lower() in SUFFIXES
+    return text if named else None
+
+
+def live_faces(
+    source: Source, pipeline: Pipeline, clock: Callable[[], float] = time.monotonic
+) -> Iterator[BlendshapeFrame]:
+    """Faces of audio as it comes, and at rest 60 times a second while none does."""
+    rest_at = clock() + REST_AFTER
+    while True:
+        try:
+            block = source.read(max(0.0, rest_at - clock()))
+        except EOFError:
+            return
+        if block is not None:
+            yield from pipeline.push(block)
+            rest_at = clock() + REST_AFTER
+        elif (now := clock()) >= rest_at:
+            yield pipeline.rest(now)
+            rest_at = max(rest_at + 1 / FPS, now)

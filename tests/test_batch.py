@@ -1,0 +1,158 @@
+"""A folder of audio to a folder of faces: the same faces as one by one, and no file stops it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edge.batch import find_audio, main
+from edge.contract import SAMPLE_RATE, Floats, InputError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def takes(tmp_path: Path, demo: Floats) -> Path:
+    """Three short takes, one of them in a folder below."""
+    folder = tmp_path / "takes"
+    (folder / "day2").mkdir(parents=True)
+    for i, name in enumerate(("a.wav", "b.flac", "day2/c.wav")):
+        cut = demo[i * SAMPLE_RATE : (i + 1) * SAMPLE_RATE]
+        soundfile.write(folder / name, cut, SAMPLE_RATE)
+    (folder / "notes.txt").write_text("not audio")
+    return folder
+
+
+def batch(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict, str]:
+    """Exit status, summary, and what was said on standard error."""
+    status = main([*map(str, arguments), "--json"])
+    said = capsys.readouterr()
+    return status, json.loads(said.out) if said.out else {}, said.err
+
+
+def test_every_file_becomes_what_edge_run_makes_of_it(takes, tmp_path, capsys) -> None:
+    status, summary, _ = batch(capsys, takes, "--out", tmp_path / "faces", "--seed", 3)
+    assert status == 0
+    assert (summary["done"], summary["up_to_date"], summary["failed"]) == (3, 0, {})
+    assert summary["audio_s"] == 3
+    made = sorted(str(p.relative_to(tmp_path / "faces")) for p in tmp_path.rglob("faces/**/*.csv"))
+    assert made == ["a.csv", "b.csv", "day2/c.csv"]
+    alone = tmp_path / "alone.csv"
+    command = [sys.executable, "-m", "edge.cli", "--mic", f"file:{takes}/day2/c.wav", "--offline"]
+    command += ["--record", str(alone), "--seed", "3"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    assert (tmp_path / "faces/day2/c.csv").read_bytes() == alone.read_bytes()
+
+
+def test_a_bad_file_is_named_and_the_others_are_done(takes, tmp_path, capsys) -> None:
+    (takes / "aa.wav").write_bytes(b"RIFF, it says")
+    status, summary, said = batch(capsys, takes, "--out", tmp_path / "faces")
+    assert status == 66
+    assert summary["done"] == 3
+    assert list(summary["failed"]) == [str(takes / "aa.wav")]
+    assert said.startswith("edge-batch: ")
+    assert "aa.wav: not a readable audio file" in said
+    assert not list(tmp_path.rglob("aa.*[!v]"))
+
+
+def test_what_is_done_is_not_done_again_unless_forced_or_older(takes, tmp_path, capsys) -> None:
+    out = tmp_path / "faces"
+    batch(capsys, takes, "--out", out)
+    assert batch(capsys, takes, "--out", out)[1]["up_to_date"] == 3
+    assert batch(capsys, takes, "--out", out, "--force")[1]["done"] == 3
+    later = time.time() + 10
+    os.utime(takes / "a.wav", (later, later))
+    summary = batch(capsys, takes, "--out", out)[1]
+    assert (summary["done"], summary["up_to_date"]) == (1, 2)
+
+
+def test_two_takes_of_one_name_do_not_overwrite_each_other(takes, tmp_path, capsys) -> None:
+    soundfile.write(takes / "a.ogg", np.zeros(8000, np.float32), SAMPLE_RATE)
+    status, summary, said = batch(capsys, takes, "--out", tmp_path / "faces")
+    assert status == 66
+    assert "a.wav: its faces would overwrite those of a.ogg" in said
+    assert summary["done"] == 3
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"), [("livelink", b"Timecode,"), ("json", b"{"), ("glb", b"glTF")]
+)
+def test_the_format_is_the_one_asked_for(form, begins, takes, tmp_path, capsys) -> None:
+    out = tmp_path / "faces"
+    assert batch(capsys, takes, "--out", out, "--format", form)[0] == 0
+    files = [p for p in out.rglob("*") if p.is_file()]
+    assert len(files) == 3
+    assert all(p.read_bytes().startswith(begins) for p in files)
+
+
+def test_the_emotion_of_a_configuration_is_in_the_recording(takes, tmp_path, capsys) -> None:
+    config = tmp_path / "edge.yaml"
+    config.write_text("emotion: {name: happiness, blend: 0}\ngains: {jawOpen: 0}\n")
+    batch(capsys, takes, "--out", tmp_path / "faces", "--format", "json", "--config", config)
+    found = json.loads((tmp_path / "faces/a.json").read_text())
+    last = found["frames"][-1]
+    assert (last["emotion"], last["emotion_strength"]) == ("happiness", 1.0)
+    assert last["weights"][found["names"].index("mouthSmileLeft")] > 0.1
+    assert last["weights"][found["names"].index("jawOpen")] == 0
+
+
+def test_a_folder_without_audio_says_so(tmp_path: Path, capsys) -> None:
+    with pytest.raises(InputError, match="no audio in it"):
+        find_audio(tmp_path)
+    status, _, said = batch(capsys, tmp_path / "absent", "--out", tmp_path)
+    assert status == 66
+    assert "absent: no such folder" in said
+
+
+def test_a_place_that_cannot_be_written_is_named(takes, tmp_path, capsys) -> None:
+    (tmp_path / "faces").write_text("a file, not a folder")
+    status, _, said = batch(capsys, takes, "--out", tmp_path / "faces")
+    assert status == 78
+    assert "faces: File exists" in said
+
+
+def test_a_terminal_shows_how_far_it_is(takes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tqdm", reason="tqdm is not installed, so there is no bar")
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "edge.batch", str(takes), "--out", str(tmp_path / "faces")]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=True
+    )
+    os.close(theirs)
+    assert "3/3" in os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.stdout == "3 done, 0 up to date, 0 failed\n"
+
+
+def test_a_batch_that_is_interrupted_leaves_whole_files_only(tmp_path: Path, demo: Floats) -> None:
+    (tmp_path / "takes").mkdir()
+    for name in "abc":
+        soundfile.write(tmp_path / f"takes/{name}.wav", np.tile(demo, 20), SAMPLE_RATE)
+    command = [sys.executable, "-m", "edge.batch", str(tmp_path / "takes")]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "faces")], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.part")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; the same command goes on from here" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("*.part"))
+    lengths = {len(path.read_text().splitlines()) for path in tmp_path.rglob("*.csv")}
+    assert lengths <= {20 * len(demo) * 60 // SAMPLE_RATE + 1}

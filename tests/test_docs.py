@@ -1,0 +1,226 @@
+"""Every command and every Python example in the pages is executed, or listed with its reason."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from edge.bundle import DEFAULT
+from edge.config import parse
+from edge.contract import ARKIT_52, SAMPLE_RATE, Floats
+
+ROOT = Path(__file__).parents[1]
+# jetson.md and precision.md have a test of their own.
+PAGES = [
+    page
+    for page in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ]
+    if page.name not in ("jetson.md", "precision.md")
+]
+PROGRAMS = (
+    "edge-run", "edge-batch", "edge-build", "edge-quantize", "edge-preview", "make", "python",
+    "python3", "pip", "git", "sudo", "sudoedit", "systemctl", "journalctl", "oscsend", "ffmpeg",
+    "arecord", "apt", "npm", "kill", "cd",
+)  # fmt: skip
+
+NOT_RUN = {
+    r"^(sudo|sudoedit|systemctl|journalctl) ": "changes or asks the system's services",
+    r"^/opt/edgetalk/": "is the installed service",
+    r"^git (clone|pull)": "needs the network",
+    r"^(pip install|make (run|test|test-base|install-service))": "installs from the package index",
+    r"^python -m benchmarks\.(accuracy|peers)": "needs the data sets",
+    r"^python -m benchmarks\.(latency|faults|soak)": "needs PipeWire and minutes to hours",
+    r"^python -m benchmarks\.(speed|scale|encode|control_flood)": "measures for minutes",
+    r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
+    r"^ffmpeg ": "needs the reader's own video",
+}
+"""What no sandbox can run, and why."""
+
+ADAPTED = [
+    (r"\b(192\.168|10\.0)\.\d+\.\d+", "127.0.0.1", "no network but loopback"),
+    (r'--mic "USB Audio"', "--mic file:speech.wav", "no microphone here"),
+    (r"^(edge-run (?!.*(--mic|--list|--version)).*)$", r"\1 --mic file:speech.wav", "the same"),
+    (
+        r"^(edge-quantize train .*)$",
+        r"\1 --config small.yaml --threads 1",
+        "seconds of audio, not an hour",
+    ),
+    (r'edge\.faces\("default"\)', 'edge.faces("speech.wav")', "no microphone here"),
+]
+"""What is run a little differently: pattern, replacement, reason."""
+
+STATUS = {r"^edge-run .*--doctor": (0, 69)}
+"""Exit statuses that are fine, besides 0; the doctor may find something missing."""
+
+
+class Block(NamedTuple):
+    """Lines that belong together, from one page."""
+
+    page: Path
+    lines: tuple[str, ...]
+    python: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.page.name}: {self.lines[0][:50]}"
+
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?:^    \S.*\n)+", re.MULTILINE)
+INLINE = re.compile(r"`([^`\n]+)`")
+
+
+def commands(text: str) -> tuple[str, ...]:
+    """The lines of a block without the explanations beside them; none if no program is called."""
+    lines = [re.split(r"\s{2,}|\s+# ", line.strip())[0] for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    return tuple(lines) if any(is_command(line) for line in lines) else ()
+
+
+def is_command(line: str) -> bool:
+    first = line.split()[0]
+    return first in PROGRAMS or first.startswith("/opt/")
+
+
+def blocks(page: Path, text: str) -> Iterator[Block]:
+    """Everything in a page that a reader might type, in order of kind."""
+    for language, body in FENCED.findall(text):
+        if language == "python":
+            yield Block(page, tuple(body.splitlines()), python=True)
+        elif language in ("", "sh") and (lines := commands(body)):
+            yield Block(page, lines)
+    rest = FENCED.sub("", text)
+    for body in INDENTED.findall(rest):
+        if lines := commands(body):
+            yield Block(page, lines)
+    for span in INLINE.findall(INDENTED.sub("", rest)):
+        # Fewer words only name a program or a flag; capitals and dots stand for the reader's own.
+        whole = is_command(span) and len(span.split()) > 2
+        if whole and not re.search(r"…|\b[A-Z]{3,}\b", span):
+            yield Block(page, (span,))
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page, page.read_text("utf-8"))]
+
+
+def reason_not_to(line: str) -> str | None:
+    return next((why for pattern, why in NOT_RUN.items() if re.search(pattern, line)), None)
+
+
+def adapted(line: str) -> str:
+    for pattern, replacement, _ in ADAPTED:
+        line = re.sub(pattern, replacement, line)
+    return line
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, demo: Floats) -> dict[str, str]:
+    """A folder with a clip, takes and a bundle, where the programs are those of this checkout."""
+    here = tmp_path / "reader"
+    (here / "takes").mkdir(parents=True)
+    speech = demo[SAMPLE_RATE : 2 * SAMPLE_RATE + SAMPLE_RATE // 2]
+    soundfile.write(here / "speech.wav", speech, SAMPLE_RATE)
+    for i in range(3):
+        take = np.roll(demo, 50_000 * i)[: 4 * SAMPLE_RATE]
+        soundfile.write(here / f"takes/take{i}.wav", take, SAMPLE_RATE)
+        rows = [f"{t / 60:.5f}" + f",{t % 20 / 20:.2f}" * 52 for t in range(240)]
+        sheet = "\n".join(["time_s," + ",".join(ARKIT_52), *rows])
+        (here / f"takes/take{i}.csv").write_text(sheet)
+    (here / "small.yaml").write_text("{epochs: 1, batch: 2, window: 60, renditions: 1}")
+    shutil.copytree(DEFAULT, here / "mybundle")
+    for folder in ("edge", "benchmarks"):
+        (here / folder).symlink_to(ROOT / folder)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    modules = {"edge-run": "edge.cli", "edge-batch": "edge.batch", "edge-quantize": "quantize.cli"}
+    for name, run in {**{n: f"-m {m}" for n, m in modules.items()}, "python": ""}.items():
+        script = programs / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {run} "$@"\n')
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(here),
+        "PWD": str(here),
+        # On a busy machine torch's threads wait for one another for minutes.
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def run(command: list[str], sandbox: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=sandbox["PWD"], env=os.environ | sandbox, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_reader_can_type_all_of_it(page: Path, sandbox: dict[str, str]) -> None:
+    for block in (block for block in BLOCKS if block.page == page):
+        if block.python:
+            done = run([sys.executable, "-c", adapted("\n".join(block.lines))], sandbox)
+            assert done.returncode == 0, f"{block}\n{done.stderr}"
+            continue
+        for line in block.lines:
+            if reason_not_to(line) is None:
+                type_in(line, sandbox)
+
+
+def type_in(line: str, sandbox: dict[str, str]) -> None:
+    assert is_command(line), f"not a program that this test knows: {line}"
+    program = line.split()[0]
+    if program == "edge-quantize":
+        pytest.importorskip("torch", reason="the toolchain is not installed")
+    if program == "oscsend" and not shutil.which(program):
+        pytest.skip("oscsend is not installed: apt install liblo-tools")
+    fine = next((s for p, s in STATUS.items() if re.search(p, line)), (0,))
+    done = run(["sh", "-c", adapted(line)], sandbox)
+    assert done.returncode in fine, f"{adapted(line)}\n{done.stdout}{done.stderr}"
+    assert "Traceback" not in done.stderr
+
+
+def test_the_pages_hold_commands_at_all() -> None:
+    told = {line.split()[0] for block in BLOCKS for line in block.lines if not block.python}
+    assert {"edge-run", "edge-batch", "edge-quantize", "make", "oscsend"} <= told
+    assert sum(block.python for block in BLOCKS) >= 4
+
+
+def test_every_reason_is_still_needed() -> None:
+    lines = [line for block in BLOCKS for line in block.lines]
+    idle = [p for p in NOT_RUN if not any(re.search(p, line) for line in lines)]
+    assert idle == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_yaml_in_the_pages_is_a_configuration(page: Path) -> None:
+    for language, body in FENCED.findall(page.read_text("utf-8")):
+        if language == "yaml":
+            parse(yaml.safe_load(body), page.name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_of_the_bundle_names_every_key() -> None:
+    text = (ROOT / "docs" / "bundle.md").read_text("utf-8")
+    bundle = yaml.safe_load((DEFAULT / "bundle.yaml").read_text("utf-8"))
+    for key in [*bundle, *bundle["generator"], *bundle["generator"]["variants"]["int8"]]:
+        assert re.search(rf"^\| [^|]*`{key}`", text, re.MULTILINE), key

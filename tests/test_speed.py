@@ -1,0 +1,67 @@
+"""The speed benchmark: ratios within a round, peers that are not there, stages that add up."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.speed import CHILD, DEMO, EDGE, OURS, PEERS, commands, measured, summed
+
+
+def run(cpu: float, start: float = 1.0) -> dict[str, float]:
+    return {"cpu_s_per_audio_s": cpu, "peak_rss_mb": 80.0, "start_s": start}
+
+
+def test_a_ratio_is_taken_within_its_round() -> None:
+    # The second round ran on a machine three times as slow: the ratio stays 2.
+    rows = summed({OURS: [run(0.01), run(0.03)], "wLipSync 1.3.1": [run(0.02), run(0.06)]})
+    assert rows["wLipSync 1.3.1"]["ratio_to_edgetalk"] == {"median": 2.0, "min": 2.0, "max": 2.0}
+    assert rows[OURS]["cpu_s_per_audio_s"] == {"median": 0.02, "min": 0.01, "max": 0.03}
+
+
+def test_a_peer_that_does_not_run_says_why(tmp_path: Path) -> None:
+    said = measured([sys.executable, "-c", "raise SystemExit('no such package')"])
+    assert said == {"not_run": "no such package"}
+    assert "No such file" in measured([str(tmp_path / "none")])["not_run"]
+    rows = summed({OURS: [run(0.01)], "wLipSync 1.3.1": [said]})
+    assert rows["wLipSync 1.3.1"]["not_run"] == "no such package"
+    assert rows["HeadAudio 0.1.0"]["not_run"] == "no folder of peers was given"
+    assert set(rows) == {OURS, *PEERS}
+
+
+def test_without_a_folder_of_peers_only_we_run(tmp_path: Path) -> None:
+    assert set(commands(DEMO, None, tmp_path)) == set(EDGE)
+    with_peers = commands(DEMO, tmp_path, tmp_path)
+    assert set(with_peers) == {*EDGE, *PEERS}
+    assert with_peers["wLipSync 1.3.1"][0] == "node"
+
+
+def test_the_stages_of_a_face_add_up_to_all_of_it() -> None:
+    command = [sys.executable, str(CHILD), str(DEMO), "1", "160", "fp32", "vmc://127.0.0.1:9"]
+    found = measured([*command, "--stages"])
+    assert "not_run" not in found, json.dumps(found)
+    stages = found["stages_us"]
+    assert set(stages) == {
+        "features", "generator", "decoder", "face", "send", "encode", "everything else",
+    }  # fmt: skip
+    assert all(took >= 0 for took in stages.values())
+    total = found["cpu_s_per_audio_s"] / 60 * 1e6
+    # Less than a whole only where stopwatches make the stages look longer than the whole.
+    assert sum(stages.values()) >= total - 0.5
+    assert found["audio_s"] == pytest.approx(14.265)
+    assert 30 < found["calls_a_face"] < 100
+
+
+def test_the_benchmark_stays_on_one_core() -> None:
+    allowed = os.sched_getaffinity(0)
+    from benchmarks.speed import one_core
+
+    try:
+        assert os.sched_getaffinity(0) == allowed
+        assert {one_core(None)} == os.sched_getaffinity(0) == {max(allowed)}
+    finally:
+        os.sched_setaffinity(0, allowed)
