@@ -43,6 +43,7 @@ examples:
   edge-run --mic "USB Audio" --to vmc://10.0.0.7:39539
   edge-run --to vmc://10.0.0.7 --to "livelink://10.0.0.8?region=lower"
   edge-run --mic file:speech.wav --offline --record face.csv
+  edge-run --preview                                  a live head at http://127.0.0.1:39542
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
 
   edge-run --to "vmc://127.0.0.1?preset=vrm1" --to "livelink://10.0.0.9?fps=30&region=mouth"
@@ -98,6 +99,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--offline", action="store_true", help="file: as fast as possible, no pacing")
     p.add_argument("--control", metavar="PORT", help="of OSC control on loopback, or off")
     p.add_argument("--meter", action="store_true", default=None, help="live view in the terminal")
+    p.add_argument(
+        "--preview",
+        nargs="?",
+        type=int,
+        const=39542,
+        metavar="PORT",
+        help="a live head in a browser on this machine (default port 39542)",
+    )
     p.add_argument("--json", action="store_true", help="machine-readable results")
     p.add_argument("--doctor", action="store_true", help="check what a face needs, and exit")
     p.add_argument("--probe", action="store_true", help="show A I U E O and blinks, and exit")
@@ -153,6 +162,7 @@ def _config(args: argparse.Namespace) -> Config:
             "max_latency_ms",
             "realtime",
             "meter",
+            "preview",
         )
         if (value := getattr(args, key)) is not None
     }

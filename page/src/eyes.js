@@ -1,0 +1,163 @@
+// Eyes: a ball with an iris, and one sheet of lid around it with a hole that opens and closes.
+import * as THREE from "three";
+import { clamp, mix, smooth } from "./field.js";
+import { EYE } from "./skull.js";
+
+const AROUND = 64, ROWS = 12;
+const CORNER = 0.74; // rad from the middle of the hole to its corners
+const UP = 0.4, LOW = 0.3; // rad that the lids stand open at rest
+const SHUT = -0.24; // where they meet
+const OUT = 0.16; // rad that the hole looks outwards
+
+/** How far the lids of one side stand open, from the weights: rad above and below the middle. */
+function opening(w, side) {
+  const of = (name) => w["eye" + name + side] ?? 0;
+  const blink = clamp(of("Blink")), squint = of("Squint");
+  const up = UP + 0.17 * of("Wide") - 0.13 * squint + 0.1 * of("LookUp") - 0.22 * of("LookDown");
+  const low = LOW + 0.05 * of("Wide") - 0.17 * squint - 0.1 * (w["cheekSquint" + side] ?? 0)
+    - 0.06 * of("LookUp") + 0.08 * of("LookDown");
+  return [mix(up, SHUT, blink), mix(-low, SHUT - 0.01, blink)];
+}
+
+function iris() {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 512, height: 512 });
+  const c = canvas.getContext("2d");
+  const disc = (r, fill) => {
+    c.fillStyle = fill;
+    c.beginPath();
+    c.arc(256, 256, r, 0, 7);
+    c.fill();
+  };
+  const shade = (r, ...stops) => {
+    const g = c.createRadialGradient(256, 256, 0, 256, 256, r);
+    stops.forEach(([at, colour]) => g.addColorStop(at, colour));
+    return g;
+  };
+  c.fillStyle = shade(256, [0.3, "#fbf8f4"], [0.75, "#f1e6de"], [1, "#d9b5a8"]);
+  c.fillRect(0, 0, 512, 512);
+  disc(112, shade(112, [0.3, "#8a5a2c"], [0.6, "#5f3a1c"], [0.86, "#39210f"], [1, "#1d120b"]));
+  c.strokeStyle = "#c08a4a55";
+  for (let i = 0; i < 72; i++) {
+    const a = (i * Math.PI) / 36, far = 70 + 18 * Math.sin(i * 2.7);
+    c.beginPath();
+    c.moveTo(256 + 50 * Math.cos(a), 256 + 50 * Math.sin(a));
+    c.lineTo(256 + far * Math.cos(a), 256 + far * Math.sin(a));
+    c.stroke();
+  }
+  disc(50, "#070505");
+  const map = new THREE.CanvasTexture(canvas);
+  map.colorSpace = THREE.SRGBColorSpace;
+  return map;
+}
+
+/** A ball whose front wears the picture: u, v are the direction's x and y. */
+function ball(map) {
+  const shape = new THREE.SphereGeometry(EYE.ball, 40, 32);
+  const at = shape.attributes.position, uv = shape.attributes.uv;
+  for (let i = 0; i < at.count; i++) {
+    const k = at.getZ(i) < 0 ? 9 : 0.5 / EYE.ball;
+    uv.setXY(i, clamp(0.5 + at.getX(i) * k), clamp(0.5 + at.getY(i) * k));
+  }
+  return new THREE.Mesh(shape, new THREE.MeshPhysicalMaterial({
+    map, roughness: 0.32, clearcoat: 1, clearcoatRoughness: 0.06,
+  }));
+}
+
+const onBall = (azimuth, height, r) => [
+  r * Math.sin(azimuth) * Math.cos(height), r * Math.sin(height),
+  r * Math.cos(azimuth) * Math.cos(height),
+];
+
+/** One eye; `side` is "Left" or "Right". */
+export class Eye {
+  constructor(side, skin, dark) {
+    this.side = side;
+    this.sign = side === "Left" ? 1 : -1;
+    this.root = new THREE.Group();
+    this.root.position.set(this.sign * EYE.x, EYE.y, EYE.z);
+    this.ball = ball(iris());
+    this.lids = new THREE.Mesh(this.#sheet(skin), new THREE.MeshPhysicalMaterial({
+      vertexColors: true, roughness: 0.55, side: THREE.DoubleSide,
+    }));
+    this.lash = new THREE.Mesh(this.#ribbon(), new THREE.MeshStandardMaterial({
+      color: dark, roughness: 0.9, side: THREE.DoubleSide,
+    }));
+    const spark = new THREE.Mesh(new THREE.SphereGeometry(0.0155, 12, 8),
+      new THREE.MeshBasicMaterial({ color: "#ffffff" }));
+    spark.position.set(...onBall(-0.17, 0.2, EYE.ball - 0.008));
+    const aim = new THREE.Group();
+    aim.rotation.y = this.sign * OUT;
+    aim.add(this.lids, this.lash);
+    this.root.add(this.ball, aim, spark);
+    this.pose({});
+  }
+
+  #sheet(skin) {
+    const shape = new THREE.BufferGeometry();
+    const count = (ROWS + 1) * AROUND, index = [], colours = new Float32Array(count * 3);
+    for (let i = 0; i < ROWS; i++)
+      for (let j = 0; j < AROUND; j++) {
+        const a = i * AROUND + j, b = i * AROUND + ((j + 1) % AROUND);
+        index.push(a, a + AROUND, b, b, a + AROUND, b + AROUND);
+      }
+    const pink = new THREE.Color("#b9705f"), crease = new THREE.Color("#a4644b"), c = new THREE.Color();
+    for (let i = 0; i <= ROWS; i++)
+      for (let j = 0; j < AROUND; j++) {
+        const s = Math.sin((2 * Math.PI * j) / AROUND);
+        const fold = s > 0.05 ? 0.5 * smooth(0, 0.5, s) * Math.exp(-(((i - 5.2) / 1.1) ** 2)) : 0;
+        c.copy(skin).lerp(pink, i < 2 ? 0.75 : 0.32 * (1 - i / ROWS)).lerp(crease, fold);
+        c.toArray(colours, 3 * (i * AROUND + j));
+      }
+    shape.setAttribute("position", new THREE.BufferAttribute(new Float32Array(count * 3), 3));
+    shape.setAttribute("normal", new THREE.BufferAttribute(new Float32Array(count * 3), 3));
+    shape.setAttribute("color", new THREE.BufferAttribute(colours, 3));
+    shape.setIndex(index);
+    return shape;
+  }
+
+  #ribbon() {
+    const shape = new THREE.BufferGeometry(), index = [], n = AROUND / 2;
+    for (let j = 0; j < n; j++) index.push(2 * j, 2 * j + 1, 2 * j + 2, 2 * j + 2, 2 * j + 1, 2 * j + 3);
+    shape.setAttribute("position", new THREE.BufferAttribute(new Float32Array((n + 1) * 6), 3));
+    shape.setIndex(index);
+    return shape;
+  }
+
+  #edge(j, [up, low]) {
+    const a = (2 * Math.PI * j) / AROUND, t = Math.cos(a), s = Math.sin(a);
+    const tilt = 0.05 * t * this.sign; // outer corners a little higher
+    const arch = Math.abs(s) ** 0.85;
+    return [CORNER * t, tilt + arch * (s > 0 ? up : low), a];
+  }
+
+  /** Put lids, lashes and ball where the weights have them. */
+  pose(w) {
+    const open = opening(w, this.side);
+    const at = this.lids.geometry.attributes.position, normal = this.lids.geometry.attributes.normal;
+    for (let j = 0; j < AROUND; j++) {
+      const [azimuth, height, a] = this.#edge(j, open);
+      for (let i = 0; i <= ROWS; i++) {
+        const k = Math.max(0, i - 2) / (ROWS - 2), far = k ** 1.15;
+        const r = i === 0 ? EYE.ball - 0.004 : EYE.lid - 0.014 * smooth(0.7, 1, k)
+          - (i === 1 ? 0.0035 : 0);
+        const p = onBall(mix(azimuth, 1.3 * Math.cos(a), far), mix(height, 1.2 * Math.sin(a), far), r);
+        at.setXYZ(i * AROUND + j, ...p);
+        normal.setXYZ(i * AROUND + j, p[0] / r, p[1] / r, p[2] / r);
+      }
+    }
+    at.needsUpdate = normal.needsUpdate = true;
+    const line = this.lash.geometry.attributes.position;
+    for (let j = 0; j <= AROUND / 2; j++) {
+      const [azimuth, height, a] = this.#edge(j, open);
+      const outer = 0.5 + 0.5 * Math.cos(a) * this.sign;
+      const long = (0.012 + 0.026 * outer) * Math.sin(a) ** 0.3;
+      line.setXYZ(2 * j, ...onBall(azimuth, height - 0.018, EYE.lid + 0.002));
+      line.setXYZ(2 * j + 1, ...onBall(azimuth * 1.03, height + 0.05 + 0.03 * outer, EYE.lid + long));
+    }
+    line.needsUpdate = true;
+    this.lash.geometry.computeVertexNormals();
+    const of = (name) => w["eyeLook" + name + this.side] ?? 0;
+    this.ball.rotation.set(0.42 * of("Down") - 0.42 * of("Up"),
+      this.sign * 0.6 * (of("Out") - of("In")), 0);
+  }
+}

@@ -1,0 +1,130 @@
+// Faces to the head and the panel: live from edge-run, from a recording, or frame by frame to film.
+import { open } from "./avatar.js";
+import { Head } from "./head.js";
+import { Link } from "./link.js";
+import { Panel } from "./panel.js";
+import { load, sound } from "./replay.js";
+import { Stage } from "./stage.js";
+
+const $ = (id) => document.getElementById(id);
+const about = await (await fetch("about.json")).json();
+const stage = new Stage($("view"));
+const head = new Head();
+const own = { object: head.object, pose: (w) => head.pose(w), turn: (...a) => head.object.rotation.set(...a) };
+const panel = new Panel(about);
+let shown = own;
+let newest = null; // Float32Array: weights, pitch, yaw, roll, level, seconds
+stage.scene.add(head.object, head.body);
+document.title = `EdgeTalk preview: ${about.title}`;
+
+const named = (values) => Object.fromEntries(about.names.map((n, i) => [n, values[i]]));
+
+/** Put a face on whoever is shown. */
+function show(values, turn = [0, 0, 0]) {
+  shown.pose(named(values));
+  shown.turn(...turn);
+  panel.weights(values);
+}
+
+function say(text) {
+  $("say").textContent = text;
+}
+
+function wear(avatar) {
+  if (shown !== own) {
+    stage.scene.remove(shown.object);
+    shown.dispose();
+  }
+  const mine = avatar === own;
+  head.object.visible = head.body.visible = mine;
+  if (!mine) stage.scene.add(avatar.object);
+  $("own").hidden = mine;
+  shown = avatar;
+}
+
+async function drop(file) {
+  if (!/\.(vrm|glb)$/i.test(file.name)) return say(`${file.name}: drop a .vrm or .glb file`);
+  if (file.size > 200e6) return say(`${file.name}: larger than 200 MB`);
+  say(`loading ${file.name}`);
+  try {
+    const avatar = await open(await file.arrayBuffer(), about.names);
+    wear(avatar);
+    say(`${file.name}: ${avatar.known.length} of 52 shapes`);
+  } catch (error) {
+    say(`${file.name}: ${error.message}`);
+  }
+}
+
+function fill() {
+  const { clientWidth: wide, clientHeight: high } = $("stage");
+  stage.size(wide, high, Math.min(2, devicePixelRatio));
+}
+
+function handle() {
+  addEventListener("resize", fill);
+  fill();
+  for (const button of document.querySelectorAll("[data-yaw]"))
+    button.onclick = () => stage.aim(Number(button.dataset.yaw), 0);
+  $("own").onclick = () => (wear(own), say(""));
+  const place = $("stage");
+  place.ondragover = (e) => (e.preventDefault(), place.classList.add("over"));
+  place.ondragleave = () => place.classList.remove("over");
+  place.ondrop = (e) => {
+    e.preventDefault();
+    place.classList.remove("over");
+    if (e.dataTransfer.files[0]) drop(e.dataTransfer.files[0]);
+  };
+  let from = null, yaw = 0, pitch = 0;
+  $("view").onpointerdown = (e) => (from = [e.clientX + yaw * 200, e.clientY - pitch * 200]);
+  onpointerup = () => (from = null);
+  $("view").onpointermove = (e) => {
+    if (!from) return;
+    yaw = (from[0] - e.clientX) / 200;
+    pitch = Math.min(0.8, Math.max(-0.8, (e.clientY - from[1]) / 200));
+    stage.aim(yaw, pitch);
+  };
+}
+
+function live() {
+  const link = new Link({
+    face: (values) => (newest = values),
+    figures: (f) => panel.figures(f),
+    state: (text) => {
+      $("state").textContent = text;
+      $("state").className = text === "live" ? "live" : "off";
+      say(text === "live" ? "" : "no connection to edge-run: is it running?");
+    },
+  });
+  panel.steer((...order) => link.order(...order));
+  const step = () => {
+    if (newest) {
+      show(newest, newest.subarray(52, 55));
+      panel.level(newest[55]);
+      newest = null;
+    }
+    stage.draw();
+    requestAnimationFrame(step);
+  };
+  step();
+}
+
+async function replay() {
+  const recording = await load(about.names);
+  $("player").hidden = false;
+  $("figures").hidden = $("steer").hidden = true;
+  $("state").textContent = `${recording.count} faces`;
+  await sound($("sound"));
+  say("");
+  const step = () => {
+    show(recording.at($("sound").currentTime));
+    stage.draw();
+    requestAnimationFrame(step);
+  };
+  step();
+}
+
+handle();
+window.edge = { about, head, panel, stage, show, drop, shown: () => shown };
+if (about.mode === "live") live();
+else await replay();
+window.edge.ready = true;
