@@ -1,7 +1,7 @@
 // What makes a head somebody: hair, brows, ears, neck and collar.
 import * as THREE from "three";
 import { bell, mix, smooth } from "./field.js";
-import { depth, onRay } from "./skull.js";
+import { facing, shoot } from "./skull.js";
 
 /** A grid of (rows + 1) x (cols + 1) points; `at(u, v)` gives [x, y, z] for u, v in 0..1. */
 export function sheet(cols, rows, at) {
@@ -14,12 +14,13 @@ export function sheet(cols, rows, at) {
 
 /** Hair: the skull again, a little larger, down to a line that runs above brows and ears. */
 export function hair(colour) {
+  const bare = [];
   const at = (u, v) => {
     const round = 2 * Math.PI * u, down = v * 2.35; // from a little behind the crown
     const lean = -0.25;
     const a = Math.sin(down) * Math.sin(round), b = Math.cos(down), c = Math.sin(down) * Math.cos(round);
     const dir = [a, b * Math.cos(lean) - c * Math.sin(lean), b * Math.sin(lean) + c * Math.cos(lean)];
-    const p = onRay(...dir, depth(...dir));
+    const p = shoot(dir);
     const front = smooth(0.1, 0.5, p.z), temple = smooth(0.35, 0.62, Math.abs(p.x));
     const line = mix(mix(-0.52, 0.0, smooth(-0.75, -0.1, p.z)), mix(0.66, 0.24, temple * 0.9), front)
       + 0.05 * bell((p.x - 0.16) / 0.22) * front;
@@ -27,9 +28,14 @@ export function hair(colour) {
     const strands = 0.006 * Math.sin(round * 46 + 5 * Math.sin(3 * down)) + 0.004 * Math.sin(round * 83);
     const sweep = 0.05 * front * bell((p.y - line - 0.16) / 0.16);
     const thick = above * (0.085 + sweep + strands) - 0.035 * (1 - above);
+    bare.push(above === 0);
     return [p.x + dir[0] * thick, p.y + dir[1] * thick, p.z + dir[2] * thick];
   };
-  return new THREE.Mesh(sheet(220, 90, at), new THREE.MeshPhysicalMaterial({
+  const shape = sheet(220, 90, at), all = [...shape.index.array], kept = [];
+  for (let k = 0; k < all.length; k += 3)
+    if (!bare[all[k]] || !bare[all[k + 1]] || !bare[all[k + 2]]) kept.push(...all.slice(k, k + 3));
+  shape.setIndex(kept); // nothing under the face, where a cheek drawn in would show it
+  return new THREE.Mesh(shape, new THREE.MeshPhysicalMaterial({
     color: colour, roughness: 0.5, sheen: 0.5, sheenRoughness: 0.4, side: THREE.DoubleSide,
   }));
 }
@@ -40,13 +46,11 @@ export function browPoints(sign) {
   for (let i = 0; i <= rows; i++)
     for (let j = 0; j <= cols; j++) {
       const u = j / cols, v = i / rows - 0.5;
-      const thick = 0.078 * Math.sin(Math.PI * mix(0.16, 0.99, u)) ** 0.6 * mix(1, 0.55, u);
+      const thick = 0.078 * Math.sin(Math.PI * mix(0.02, 0.99, u)) ** 0.45 * mix(1, 0.5, u);
       const x = mix(0.105, 0.545, u);
-      const y = 0.255 + 0.075 * Math.sin(Math.PI * u * 0.72) - 0.055 * u * u + thick * v;
-      const ray = [x, y + 0.16, 0.62 - 0.18 * u], n = Math.hypot(...ray);
-      const dir = ray.map((k) => k / n);
-      const up = 0.014 * (1 - (2 * v) ** 2) - 0.006;
-      const p = onRay(...dir, depth(...dir) + up);
+      const y = 0.268 + 0.07 * Math.sin(Math.PI * u * 0.72) - 0.055 * u * u + thick * v;
+      const p = facing(x, y);
+      p.z += 0.016 * (1 - (2 * v) ** 2) - 0.004;
       points.push({ ...p, x: sign * p.x, mu: 3, theta: Math.PI / 2, s: 1, t: 0 });
     }
   return { points, cols, rows };
@@ -71,14 +75,15 @@ export function neck(material, cloth) {
   const turned = (profile) => new THREE.LatheGeometry(
     new THREE.SplineCurve(profile.map(([r, y]) => new THREE.Vector2(r, y))).getPoints(40), 64);
   const throat = new THREE.Mesh(
-    turned([[0.52, -1.75], [0.43, -1.5], [0.4, -1.2], [0.4, -0.9], [0.46, -0.5]]), material);
-  throat.position.z = -0.2;
-  throat.rotation.x = 0.1;
+    turned([[0.5, -1.75], [0.41, -1.5], [0.375, -1.2], [0.375, -0.9], [0.43, -0.5]]), material);
+  throat.position.z = -0.12;
+  throat.scale.z = 0.84;
+  throat.rotation.x = 0.06;
   const collar = new THREE.Mesh(
     turned([[1.9, -2.6], [1.55, -1.95], [1.0, -1.68], [0.62, -1.56], [0.5, -1.38], [0.455, -1.3],
       [0.43, -1.33], [0.42, -1.45]]),
     new THREE.MeshStandardMaterial({ color: cloth, roughness: 0.9, side: THREE.DoubleSide }));
-  collar.position.z = -0.22;
+  collar.position.z = -0.16;
   collar.scale.set(1, 1, 0.72);
   const body = new THREE.Group();
   body.add(throat, collar);

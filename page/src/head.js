@@ -1,17 +1,16 @@
 // 52 weights to a face: adds up what the shapes do to the skin, turns the jaw, lets lips touch.
 import * as THREE from "three";
-import { bell, clamp, mix, smooth } from "./field.js";
+import { DARK, SKIN, paint } from "./colours.js";
+import { bell, clamp } from "./field.js";
 import { Eye } from "./eyes.js";
 import { browPoints, ear, hair, neck } from "./extras.js";
 import { Tongue, teeth } from "./mouth.js";
 import { SKIN_SHAPES } from "./shapes.js";
-import { EYE, RIM, jawShare, skin, vermilion } from "./skull.js";
+import { RIM, jawShare, skin } from "./skull.js";
 
 const HINGE = { y: -0.12, z: -0.2 }; // of the jaw, below the ears
 const SWING = 0.34; // rad at jawOpen 1
-const C = (text) => new THREE.Color(text);
-const SKIN = C("#d69a78"), LIP = C("#b9564f"), BLUSH = C("#cf7f66"), WET = C("#7c2f33"),
-  DEEP = C("#1c0709"), SHADE = C("#8a5540"), DARK = C("#2a1a14"), CLOTH = C("#27615f");
+const CLOTH = "#27615f";
 
 /** Points of skin that shapes move; `base` is kept, `now` is drawn. */
 class Moved {
@@ -81,27 +80,6 @@ function sparse(points, move) {
   return [Uint32Array.from(at), Float32Array.from(by)];
 }
 
-function paint(points) {
-  const colours = new Float32Array(points.length * 3), c = C("#fff");
-  points.forEach((p, i) => {
-    if (p.mu < 0) c.copy(LIP).lerp(WET, smooth(0, -0.3, p.mu)).lerp(DEEP, smooth(-0.2, -0.75, p.mu));
-    else {
-      const m = Math.abs(p.x), v = p.mu / vermilion(p.theta);
-      c.copy(SKIN);
-      c.lerp(BLUSH, 0.55 * bell((m - 0.42) / 0.2) * bell((p.y + 0.24) / 0.17) * smooth(0.1, 0.4, p.z));
-      c.lerp(BLUSH, 0.5 * bell(p.x / 0.12) * bell((p.y + 0.25) / 0.1) * smooth(0.7, 0.85, p.z));
-      const socket = bell((m - EYE.x) / 0.2) * bell((p.y - EYE.y - 0.05) / 0.14) * smooth(0.3, 0.5, p.z);
-      c.lerp(SHADE, 0.42 * socket);
-      c.lerp(SHADE, 0.85 * bell((m - 0.052) / 0.03) * bell((p.y + 0.335) / 0.022) * smooth(0.6, 0.7, p.z));
-      c.lerp(SHADE, 0.35 * bell((p.mu - 0.5) / 0.12) * Math.max(0, -p.s) ** 2);
-      c.lerp(LIP, 0.9 * smooth(1.12, 0.88, v));
-      c.lerp(WET, 0.85 * bell(v / 0.16) * (p.mu < 0.1 ? 1 : 0));
-    }
-    c.toArray(colours, 3 * i);
-  });
-  return new THREE.BufferAttribute(colours, 3);
-}
-
 function gridIndex(cols, rows) {
   const index = [];
   for (let i = 0; i < rows; i++)
@@ -119,25 +97,25 @@ export class Head {
     const { points, index, around } = skin();
     this.face = new Moved(points, index);
     this.around = around;
-    this.face.shape.setAttribute("color", paint(points));
+    this.face.shape.setAttribute("color", new THREE.BufferAttribute(paint(points), 3));
     this.share = Float32Array.from(points, jawShare);
     this.reach = Float32Array.from(points, (p) => bell(Math.max(0, p.mu) / 0.42));
-    const flesh = { roughness: 0.52, sheen: 0.35, sheenRoughness: 0.5, sheenColor: C("#ff9f80") };
-    const material = new THREE.MeshPhysicalMaterial({ ...flesh, vertexColors: true,
-      side: THREE.DoubleSide });
-    const plain = new THREE.MeshPhysicalMaterial({ ...flesh, color: SKIN, side: THREE.DoubleSide });
+    const flesh = { roughness: 0.55 };
+    const material = new THREE.MeshStandardMaterial({ ...flesh, vertexColors: true });
+    const plain = new THREE.MeshStandardMaterial({ ...flesh, color: SKIN });
+    const both = new THREE.MeshStandardMaterial({ ...flesh, color: SKIN, side: THREE.DoubleSide });
     const hairy = new THREE.MeshStandardMaterial({ color: DARK, roughness: 0.85, side: THREE.DoubleSide });
     this.brows = [1, -1].map((sign) => {
       const { points: row, cols, rows } = browPoints(sign);
       return new Moved(row, gridIndex(cols, rows));
     });
-    this.eyes = ["Left", "Right"].map((side) => new Eye(side, SKIN, DARK));
+    this.eyes = ["Left", "Right"].map((side) => new Eye(side));
     this.jaw = new THREE.Group();
-    this.tongue = new Tongue({ y: -0.62, z: 0.2 });
-    this.jaw.add(teeth(-1, 0.7, -0.515), this.tongue.mesh);
-    this.object.add(new THREE.Mesh(this.face.shape, material), teeth(1, 0.735, -0.535), this.jaw,
+    this.tongue = new Tongue({ y: -0.64, z: 0.17 });
+    this.jaw.add(teeth(-1, 0.69, -0.578), this.tongue.mesh);
+    this.object.add(new THREE.Mesh(this.face.shape, material), teeth(1, 0.705, -0.558), this.jaw,
       ...this.brows.map((b) => new THREE.Mesh(b.shape, hairy)), ...this.eyes.map((e) => e.root),
-      hair(DARK), ear(1, plain), ear(-1, plain));
+      hair(DARK), ear(1, both), ear(-1, both));
     this.body = neck(plain, CLOTH);
     this.#measure();
     this.pose({});
@@ -197,7 +175,7 @@ export class Head {
 
   /** Draw the lips together by mouthClose, and push them apart where they would cross. */
   #touch(close) {
-    const p = this.face.now, n = this.around, rows = (p.length / 3 - 1) / n;
+    const p = this.face.now, n = this.around, rows = Math.floor(p.length / 3 / n);
     for (let j = 1; j < n / 2; j++) {
       const gap = this.gap(j), by = gap < 0 ? gap : Math.min(gap, close * this.parted[j]);
       if (!by) continue;

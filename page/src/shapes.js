@@ -5,8 +5,9 @@
 import { bell, blob, clamp, smooth } from "./field.js";
 
 const HALF = 0.25; // of the mouth's width
-const lip = (p) => bell(Math.max(0, p.mu) / 0.42);
-const wide = (p) => bell(Math.max(0, p.mu) / 0.75);
+// Lining follows the lips less and less towards the throat.
+const lip = (p) => (p.mu < 0 ? bell(p.mu / 0.4) : bell(p.mu / 0.42));
+const wide = (p) => (p.mu < 0 ? bell(p.mu / 0.55) : bell(p.mu / 0.75));
 const upper = (p) => Math.max(0, p.s) * lip(p);
 const lower = (p) => Math.max(0, -p.s) * lip(p);
 const left = (p) => smooth(-0.1, 0.12, p.x);
@@ -16,12 +17,15 @@ const corner = (p) => clamp(p.x / HALF) ** 1.6 * wide(p) * smooth(-0.02, 0.05, p
 const narrow = (p, by) => -by * p.x * wide(p);
 const cheek = (p) => blob(p, [0.4, -0.28, 0.5], [0.2, 0.17, 0.3]);
 const brow = (p, x, w = 0.16) => blob(p, [x, 0.27, 0.62], [w, 0.17, 0.3]);
-const red = (p) => bell(Math.max(0, p.mu) / 0.24); // the red of the lips alone
+/** Where the red ends. */
+const border = (p) => bell((p.mu - 0.24) / 0.13);
+const red = (p) => bell(p.mu / 0.24); // the red of the lips alone
 
 const SIDED = {
   mouthSmile: (p) => {
-    const c = corner(p), k = cheek(p);
-    return [0.1 * c + 0.015 * k, 0.15 * c + 0.05 * k, -0.07 * c + 0.055 * k];
+    const c = corner(p), k = cheek(p), flat = red(p) * left(p);
+    const arc = c * Math.sqrt(c + 1e-9); // the lip line bends rather than folds
+    return [0.14 * c + 0.015 * k, 0.175 * arc + 0.05 * k + 0.01 * flat, -0.08 * c + 0.055 * k - 0.012 * flat];
   },
   mouthFrown: (p) => {
     const c = corner(p) * (p.y < -0.3 ? 1 : 0.9);
@@ -37,7 +41,7 @@ const SIDED = {
   },
   mouthPress: (p) => {
     const r = red(p) * left(p), c = corner(p);
-    return [0.03 * c, -0.026 * r * p.s, -0.045 * r * Math.abs(p.s) - 0.02 * c];
+    return [0.035 * c, -0.04 * left(p) * p.s * border(p), -0.085 * r * Math.abs(p.s) - 0.02 * c];
   },
   mouthLowerDown: (p) => {
     const l = lower(p) * blob(p, [0.13, -0.56, 0.7], [0.16, 0.5, 9]);
@@ -59,9 +63,9 @@ const SIDED = {
       0.01 * ala + 0.025 * side + creases + 0.03 * fold + 0.02 * u];
   },
   cheekSquint: (p) => {
-    const k = blob(p, [0.36, -0.2, 0.55], [0.19, 0.12, 0.3]);
+    const k = blob(p, [0.36, -0.2, 0.55], [0.2, 0.13, 0.3]);
     const out = blob(p, [0.52, 0.02, 0.42], [0.07, 0.12, 0.2]) * Math.sin((p.y - 0.02) * 70);
-    return [0, 0.085 * k, 0.06 * k + 0.008 * out];
+    return [0, 0.12 * k, 0.085 * k + 0.008 * out];
   },
   browDown: (p) => {
     const b = brow(p, 0.24, 0.24), inner = brow(p, 0.08, 0.09);
@@ -85,30 +89,31 @@ const SIDED = {
 const WHOLE = {
   mouthFunnel: (p) => {
     const out = 0.12 * lip(p) * (0.4 + 0.6 * Math.abs(p.s));
-    return [narrow(p, 0.42), 0.085 * upper(p) * red(p) ** 0.3 - 0.1 * lower(p), out];
+    const grown = 0.03 * p.s * border(p);
+    return [narrow(p, 0.42), 0.038 * upper(p) - 0.05 * lower(p) + grown, out];
   },
   mouthPucker: (p) => {
-    const l = lip(p), r = red(p);
-    return [narrow(p, 0.56), 0.03 * r * p.s, 0.16 * l * (0.45 + 0.55 * Math.abs(p.s))];
+    const grown = 0.035 * p.s * border(p); // the red pouts, the lips stay shut
+    return [narrow(p, 0.56), grown, 0.16 * lip(p) * (0.45 + 0.55 * Math.abs(p.s))];
   },
   mouthLeft: (p) => [0.15 * wide(p), 0.012 * wide(p) * clamp(p.x / HALF, -1, 1), 0],
   mouthRight: (p) => [-0.15 * wide(p), -0.012 * wide(p) * clamp(p.x / HALF, -1, 1), 0],
   mouthRollLower: (p) => {
-    const r = red(p) * Math.max(0, -p.s);
-    return [0, 0.06 * r, -0.085 * r];
+    const s = Math.max(0, -p.s);
+    return [0, 0.05 * s * border(p), -0.11 * s * red(p)];
   },
   mouthRollUpper: (p) => {
-    const r = red(p) * Math.max(0, p.s);
-    return [0, -0.05 * r, -0.08 * r];
+    const s = Math.max(0, p.s);
+    return [0, -0.042 * s * border(p), -0.085 * s * red(p)];
   },
   mouthShrugLower: (p) => {
     const l = lower(p), chin = blob(p, [0, -0.76, 0.7], [0.18, 0.13, 0.3]);
-    const dimples = chin * 0.006 * Math.sin(p.x * 90) * Math.sin(p.y * 90);
-    return [0, 0.075 * l + 0.06 * chin + 0.03 * upper(p), 0.055 * l + 0.035 * chin + dimples];
+    const dimples = chin * 0.0035 * Math.sin(p.x * 60) * Math.sin(p.y * 60);
+    return [0, 0.075 * l + 0.06 * chin + 0.06 * upper(p), 0.055 * l + 0.035 * chin + dimples];
   },
   mouthShrugUpper: (p) => {
     const u = upper(p), n = bell((p.mu - 0.45) / 0.25) * Math.max(0, p.s);
-    return [0, 0.075 * u + 0.01 * n, 0.06 * u];
+    return [0, 0.055 * u + 0.01 * n, 0.07 * u];
   },
   browInnerUp: (p) => {
     const m = { ...p, x: Math.abs(p.x) };
@@ -118,9 +123,9 @@ const WHOLE = {
   },
   cheekPuff: (p) => {
     const m = { ...p, x: Math.abs(p.x) };
-    const k = blob(m, [0.37, -0.45, 0.45], [0.19, 0.2, 0.33]);
+    const k = blob(m, [0.38, -0.44, 0.42], [0.22, 0.23, 0.36]);
     const over = 0.03 * bell((p.mu - 0.35) / 0.22) * (p.mu > 0 ? 1 : 0);
-    return [0.15 * k * Math.sign(p.x), 0, 0.13 * k + over];
+    return [0.14 * k * clamp(p.x / 0.12, -1, 1), 0, 0.13 * k + over];
   },
 };
 
