@@ -16,7 +16,7 @@ export function sheet(cols, rows, at) {
 export function hair(colour) {
   const bare = [];
   const at = (u, v) => {
-    const round = 2 * Math.PI * u, down = v * 2.35; // from a little behind the crown
+    const round = 2 * Math.PI * (u + 0.5), down = v * 2.35; // from a little behind the crown
     const lean = -0.25;
     const a = Math.sin(down) * Math.sin(round), b = Math.cos(down), c = Math.sin(down) * Math.cos(round);
     const dir = [a, b * Math.cos(lean) - c * Math.sin(lean), b * Math.sin(lean) + c * Math.cos(lean)];

@@ -10,6 +10,7 @@ import { RIM, jawShare, skin } from "./skull.js";
 
 const HINGE = { y: -0.12, z: -0.2 }; // of the jaw, below the ears
 const SWING = 0.34; // rad at jawOpen 1
+const SEAL = 0.012; // lips rest pressed together: they part once they have been drawn apart by this
 const CLOTH = "#27615f";
 
 /** Points of skin that shapes move; `base` is kept, `now` is drawn. */
@@ -177,7 +178,7 @@ export class Head {
   #touch(close) {
     const p = this.face.now, n = this.around, rows = Math.floor(p.length / 3 / n);
     for (let j = 1; j < n / 2; j++) {
-      const gap = this.gap(j), by = gap < 0 ? gap : Math.min(gap, close * this.parted[j]);
+      const gap = this.gap(j), by = gap < 0 ? gap : Math.min(gap, close * this.parted[j] + SEAL);
       if (!by) continue;
       const rim = 3 * RIM * n, up = rim + 3 * j, low = rim + 3 * (n - j);
       const back = gap > 0 ? ((p[up + 2] - p[low + 2]) * by) / gap : 0;

@@ -96,16 +96,12 @@ function live() {
     },
   });
   panel.steer((...order) => link.order(...order));
-  const step = () => {
-    if (newest) {
-      show(newest, newest.subarray(52, 55));
-      panel.level(newest[55]);
-      newest = null;
-    }
-    stage.draw();
-    requestAnimationFrame(step);
-  };
-  step();
+  everyPicture(() => {
+    if (!newest) return;
+    show(newest, newest.subarray(52, 55));
+    panel.level(newest[55]);
+    newest = null;
+  });
 }
 
 async function replay() {
@@ -115,16 +111,20 @@ async function replay() {
   $("state").textContent = `${recording.count} faces`;
   await sound($("sound"));
   say("");
-  const step = () => {
-    show(recording.at($("sound").currentTime));
+  everyPicture(() => show(recording.at($("sound").currentTime)));
+}
+
+/** Update and draw as often as the screen does, unless `edge.held` for whoever draws by hand. */
+function everyPicture(update) {
+  if (!window.edge.held) {
+    update();
     stage.draw();
-    requestAnimationFrame(step);
-  };
-  step();
+  }
+  requestAnimationFrame(() => everyPicture(update));
 }
 
 handle();
-window.edge = { about, head, panel, stage, show, drop, shown: () => shown };
+window.edge = { held: false, about, head, panel, stage, show, drop, shown: () => shown };
 if (about.mode === "live") live();
 else await replay();
 window.edge.ready = true;

@@ -7,7 +7,9 @@ import { bell, blob, clamp, smooth } from "./field.js";
 const HALF = 0.25; // of the mouth's width
 // Lining follows the lips less and less towards the throat.
 const lip = (p) => (p.mu < 0 ? bell(p.mu / 0.4) : bell(p.mu / 0.42));
-const wide = (p) => (p.mu < 0 ? bell(p.mu / 0.55) : bell(p.mu / 0.75));
+const wide = (p) => (p.mu < 0 ? bell(p.mu / 0.55)
+  : bell(p.mu / 0.72) * smooth(-0.29, -0.42, p.y)); // the nose stays
+
 const upper = (p) => Math.max(0, p.s) * lip(p);
 const lower = (p) => Math.max(0, -p.s) * lip(p);
 const left = (p) => smooth(-0.1, 0.12, p.x);

@@ -8,7 +8,7 @@ export class Stage {
     this.renderer.toneMappingExposure = 1.05;
     this.scene = new THREE.Scene();
     this.camera = new THREE.PerspectiveCamera(22, 1, 0.1, 50);
-    this.look = new THREE.Vector3(0, -0.12, 0.1);
+    this.look = new THREE.Vector3(0, -0.06, 0.1);
     const light = (colour, power, x, y, z) => {
       const one = new THREE.DirectionalLight(colour, power);
       one.position.set(x, y, z);
@@ -23,7 +23,7 @@ export class Stage {
   }
 
   /** Turn about the head, in radians. */
-  aim(yaw, pitch, far = 7.4) {
+  aim(yaw, pitch, far = 7.2) {
     this.camera.position.set(far * Math.sin(yaw) * Math.cos(pitch), far * Math.sin(pitch),
       far * Math.cos(yaw) * Math.cos(pitch)).add(this.look);
     this.camera.lookAt(this.look);
