@@ -27,6 +27,7 @@ from edge.doctor import doctor
 from edge.engine import ENGINES
 from edge.logs import set_up_logs
 from edge.outputs import open_output
+from edge.preview.film import Film
 from edge.probe import send_probe
 from edge.record import CsvRecord
 from edge.runtime import run_offline
@@ -43,6 +44,7 @@ examples:
   edge-run --mic "USB Audio" --to vmc://10.0.0.7:39539
   edge-run --to vmc://10.0.0.7 --to "livelink://10.0.0.8?region=lower"
   edge-run --mic file:speech.wav --offline --record face.csv
+  edge-run --mic file:speech.wav --offline --render speech.mp4
   edge-run --preview                                  a live head at http://127.0.0.1:39542
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
 
@@ -107,6 +109,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="a live head in a browser on this machine (default port 39542)",
     )
+    p.add_argument(
+        "--render",
+        metavar="OUT.mp4",
+        help="with --offline: a film of the head with the sound; needs Chromium and ffmpeg",
+    )
     p.add_argument("--json", action="store_true", help="machine-readable results")
     p.add_argument("--doctor", action="store_true", help="check what a face needs, and exit")
     p.add_argument("--probe", action="store_true", help="show A I U E O and blinks, and exit")
@@ -133,7 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.print_config:
             print(dump(_config(args)), end="")
         elif args.offline:
-            _offline(_config(args), args.to, args.json)
+            _offline(_config(args), args.to, args.json, args.render)
+        elif args.render:
+            raise UsageError("--render needs --offline and --mic file:PATH")
         else:
             run_live(_config(args), partial(_config, args) if args.config else None)
     except EdgeError as error:
@@ -199,16 +208,23 @@ def _list_mics(as_json: bool) -> None:
             print(f"{mark} {index:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
 
 
-def _offline(config: Config, to: Sequence[str] | None, as_json: bool) -> None:
+def _offline(
+    config: Config, to: Sequence[str] | None, as_json: bool, render: str | None = None
+) -> None:
     if not config.mic.startswith("file:"):
         raise UsageError("--offline needs a file: --mic file:PATH")
+    film = Film(render, config.mic.removeprefix("file:")) if render else None
     _, pipeline = open_pipeline(config)
     with ExitStack() as stack:
         # No network unless it was asked for on this command line.
         sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in to or ()]
         if config.record:
             sinks.append(stack.enter_context(closing(CsvRecord(config.record))))
+        if film:
+            sinks.append(film)
         result = run_offline(config.mic.removeprefix("file:"), pipeline, sinks)
+    if film:
+        film.make()
     if as_json:
         print(json.dumps(asdict(result) | {"delay_ms": round(pipeline.delay * 1000, 1)}))
     else:

@@ -52,6 +52,7 @@ class Server:
         files: Mapping[str, bytes],
         take: Take | None = None,
         most: int = MOST_BYTES,
+        pause: float = PAUSE,
     ) -> None:
         """``take`` gets each binary message of a tab, at most ``most`` bytes; port 0 is any."""
         try:
@@ -60,7 +61,7 @@ class Server:
             raise MissingError(
                 "the preview needs websockets: pip install 'edgetalk[preview]'"
             ) from error
-        self._guest, self._take, self._most = guest, take, most
+        self._guest, self._take, self._most, self._pause = guest, take, most, pause
         self._files = {f"/{p.name}": p.read_bytes() for p in PAGE.iterdir() if p.suffix in TYPES}
         self._files |= files
         if "/index.html" not in self._files:
@@ -103,7 +104,7 @@ class Server:
             async for data in tab:
                 if self._take is not None and isinstance(data, bytes):
                     self._take(data)
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(self._pause)
         except Exception as error:
             if type(error).__module__.partition(".")[0] != "websockets":
                 raise  # ours; what a browser does wrong only closes its tab

@@ -85,7 +85,7 @@ function handle() {
   };
 }
 
-function live() {
+async function live() {
   const link = new Link({
     face: (values) => (newest = values),
     figures: (f) => panel.figures(f),
@@ -105,13 +105,35 @@ function live() {
 }
 
 async function replay() {
-  const recording = await load(about.names);
+  const recording = await load(about.names.length + 1);
   $("player").hidden = false;
   $("figures").hidden = $("steer").hidden = true;
   $("state").textContent = `${recording.count} faces`;
   await sound($("sound"));
   say("");
   everyPicture(() => show(recording.at($("sound").currentTime)));
+}
+
+/** Every picture of a film, as JPEG, over the web socket; an empty message says that it failed. */
+async function film() {
+  document.body.className = "film";
+  const fps = Number(new URLSearchParams(location.search).get("fps")) || 30, n = about.names.length;
+  const recording = await load(n + 4);
+  const socket = new WebSocket(`ws://${location.host}/live`);
+  await new Promise((done) => (socket.onopen = done));
+  stage.size(720, 720);
+  try {
+    for (let i = 0; i < Math.floor((recording.count * fps) / about.fps); i++) {
+      const row = recording.at((i + 0.5) / fps);
+      show(row, row.subarray(n, n + 3));
+      stage.draw();
+      socket.send(await new Promise((done) => $("view").toBlob(done, "image/jpeg", 0.93)));
+      while (socket.bufferedAmount > 1e6) await new Promise((done) => setTimeout(done, 5));
+    }
+  } catch (error) {
+    socket.send(new Uint8Array());
+    throw error;
+  }
 }
 
 /** Update and draw as often as the screen does, unless `edge.held` for whoever draws by hand. */
@@ -125,6 +147,5 @@ function everyPicture(update) {
 
 handle();
 window.edge = { held: false, about, head, panel, stage, show, drop, shown: () => shown };
-if (about.mode === "live") live();
-else await replay();
+await { live, replay, film }[about.mode]();
 window.edge.ready = true;

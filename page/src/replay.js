@@ -1,6 +1,6 @@
 // A recording and its sound: the sound's own clock says which face is shown.
 
-/** Rows of time (s) and 52 weights; `at(seconds)` is the row that was shown then. */
+/** Rows of time (s), 52 weights and perhaps the head's turn; `at(seconds)` is the row shown then. */
 export class Recording {
   constructor(buffer, width) {
     this.rows = new Float32Array(buffer);
@@ -12,7 +12,7 @@ export class Recording {
     return this.rows[i * this.width];
   }
 
-  /** Weights of the last face at or before `seconds`, by bisection. */
+  /** What follows the time of the last face at or before `seconds`, by bisection. */
   at(seconds) {
     let low = 0, high = this.count;
     while (high - low > 1) {
@@ -24,9 +24,9 @@ export class Recording {
   }
 }
 
-export async function load(names) {
-  const data = await fetch("recording.bin");
-  return new Recording(await data.arrayBuffer(), names.length + 1);
+/** `width` is the columns of a row. */
+export async function load(width) {
+  return new Recording(await (await fetch("recording.bin")).arrayBuffer(), width);
 }
 
 /** The sound as an object of the browser, so that it can be sought in. */
