@@ -18,6 +18,7 @@ import pytest
 
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import ARKIT_52, FPS, INDEX, AudioBlock, Floats
+from edge.emotion import load_emotions
 from edge.engine import open_engines
 from edge.pipeline import Pipeline
 from edge.record import CsvRecord
@@ -82,14 +83,15 @@ MOVED = """((regions, first) => {
     gl.readPixels(0, 0, 256, 256, gl.RGBA, gl.UNSIGNED_BYTE, p);
     return p;
   };
+  const changes = (a, b, k) => Math.abs(a[k] - b[k]) + Math.abs(a[k + 1] - b[k + 1]) +
+    Math.abs(a[k + 2] - b[k + 2]);
   const rest = shot({}), found = {};
   for (const [name, [x0, y0, x1, y1]] of Object.entries(regions)) {
     const a = first[name] ? shot(first[name]) : rest, b = shot({ ...first[name], [name]: 1 });
     let all = 0, inside = 0;
     for (let i = 0; i < 256 * 256; i++) {
       const k = 4 * i;
-      if (Math.abs(a[k] - b[k]) + Math.abs(a[k + 1] - b[k + 1]) + Math.abs(a[k + 2] - b[k + 2]) < 25)
-        continue;
+      if (changes(a, b, k) < 25) continue;
       const x = (i % 256) / 256, y = 1 - i / 65536;
       all++;
       if (x >= x0 && x <= x1 && y >= y0 && y <= y1) inside++;
@@ -108,6 +110,40 @@ GAPS = """(async () => {
   }
   return gaps;
 })()"""
+
+# What README shows: five mouths and three emotions (those of edge/emotion.yaml, at full strength).
+MOUTHS: dict[str, dict[str, float]] = {
+    "ah": {"jawOpen": 0.62, "mouthLowerDown": 0.25, "mouthUpperUp": 0.1},
+    "ee": {
+        **{"jawOpen": 0.12, "mouthSmile": 0.35, "mouthStretch": 0.45},
+        **{"mouthLowerDown": 0.35, "mouthUpperUp": 0.3},
+    },
+    "oo": {"jawOpen": 0.12, "mouthPucker": 0.75, "mouthFunnel": 0.35},
+    "mm": {
+        **{"jawOpen": 0.06, "mouthClose": 0.06, "mouthPress": 0.55},
+        **{"mouthRollLower": 0.35, "mouthRollUpper": 0.35},
+    },
+    "f": {"jawOpen": 0.07, "mouthRollLower": 0.85, "mouthUpperUp": 0.35},
+}
+EMOTIONS = ("happiness", "sadness", "surprise")
+SHEET = """((faces) => {
+  edge.held = true;
+  edge.stage.size(240, 240);
+  edge.stage.aim(0.12, 0.02, 5.6);
+  const sheet = Object.assign(document.createElement("canvas"), { width: 960, height: 480 });
+  const c = sheet.getContext("2d"), seen = [];
+  c.font = "15px sans-serif";
+  c.fillStyle = "white";
+  Object.entries(faces).forEach(([name, weights], i) => {
+    edge.head.pose(weights);
+    edge.stage.draw();
+    const x = 240 * (i % 4), y = 240 * Math.floor(i / 4);
+    c.drawImage(edge.stage.renderer.domElement, x, y);
+    seen.push(c.getImageData(x, y, 240, 240).data.join());
+    c.fillText(name, x + 8, y + 20);
+  });
+  return [sheet.toDataURL("image/png").split(",")[1], new Set(seen).size];
+})"""
 
 # Seconds at which the demo clip has an "m" (phones aligned with PocketSphinx, read once).
 EMS = (0.92, 1.44, 3.03, 6.26, 6.76, 10.64, 12.55)
@@ -216,9 +252,31 @@ def test_the_sound_says_which_face_is_shown(page: Browser, recording: Path) -> N
     page.ask("(edge.held = false, null)")
     loudest = int(rows[:, 1 + INDEX["jawOpen"]].argmax())
     page.ask(f"(document.getElementById('sound').currentTime = {rows[loudest, 0] + 0.004}, null)")
-    shown = "edge.panel.rows[%d].shown" % INDEX["jawOpen"]
+    shown = f"edge.panel.rows[{INDEX['jawOpen']}].shown"
     page.until(f"{shown} === {round(100 * rows[loudest, 1 + INDEX['jawOpen']])}")
     page.shot("replay.png")
+
+
+def both(shapes: dict[str, float]) -> dict[str, float]:
+    """A shape without its side stands for both sides."""
+    return {
+        name: weight
+        for short, weight in shapes.items()
+        for name in (short, short + "Left", short + "Right")
+        if name in INDEX
+    }
+
+
+def test_mouths_and_emotions_for_people_to_judge(page: Browser) -> None:
+    felt = {
+        name: dict(zip(ARKIT_52, load_emotions()[0][name].tolist(), strict=True))
+        for name in EMOTIONS
+    }
+    faces = {name: both(mouth) for name, mouth in MOUTHS.items()} | felt
+    sheet, different = page.ask(f"{SHEET}({json.dumps(faces)})")
+    assert different == len(faces)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / "faces.png").write_bytes(base64.b64decode(sheet))
 
 
 def test_an_avatar_with_the_shapes_is_worn_and_one_without_says_so(page: Browser) -> None:
@@ -226,9 +284,8 @@ def test_an_avatar_with_the_shapes_is_worn_and_one_without_says_so(page: Browser
     say = "document.getElementById('say').textContent"
     page.ask(drop % (base64.b64encode(vrm()).decode(), "square.vrm"))
     assert page.ask(say) == "square.vrm: 52 of 52 shapes"
-    page.ask(
-        "(edge.held = true, edge.show(edge.about.names.map((n) => n === 'tongueOut' ? 0.5 : 0)), null)"
-    )
+    page.ask("edge.held = true")
+    page.ask("edge.show(edge.about.names.map((n) => (n === 'tongueOut' ? 0.5 : 0)))")
     worn = """(() => {
       let seen = {};
       edge.shown().object.traverse((mesh) => {

@@ -31,12 +31,12 @@ export function hair(colour) {
     bare.push(above === 0);
     return [p.x + dir[0] * thick, p.y + dir[1] * thick, p.z + dir[2] * thick];
   };
-  const shape = sheet(220, 90, at), all = [...shape.index.array], kept = [];
+  const shape = sheet(200, 70, at), all = [...shape.index.array], kept = [];
   for (let k = 0; k < all.length; k += 3)
     if (!bare[all[k]] || !bare[all[k + 1]] || !bare[all[k + 2]]) kept.push(...all.slice(k, k + 3));
   shape.setIndex(kept); // nothing under the face, where a cheek drawn in would show it
-  return new THREE.Mesh(shape, new THREE.MeshPhysicalMaterial({
-    color: colour, roughness: 0.5, sheen: 0.5, sheenRoughness: 0.4, side: THREE.DoubleSide,
+  return new THREE.Mesh(shape, new THREE.MeshStandardMaterial({
+    color: colour, roughness: 0.55, side: THREE.DoubleSide,
   }));
 }
 

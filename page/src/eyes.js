@@ -136,7 +136,7 @@ export class Eye {
     const [azimuth, height, a] = this.#edge(j, open);
     const k = Math.max(0, i - 2) / (ROWS - 2), far = k ** 1.15;
     const r = i === 0 ? EYE.ball - 0.004
-      : EYE.lid - 0.02 * smooth(0.6, 1, k) - (i === 1 ? 0.0035 : 0);
+      : EYE.lid - 0.012 * smooth(0.6, 1, k) - (i === 1 ? 0.0035 : 0);
     return onBall(mix(azimuth, 1.3 * Math.cos(a), far), mix(height, 1.2 * Math.sin(a), far), r);
   }
 

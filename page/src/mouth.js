@@ -2,7 +2,7 @@
 import * as THREE from "three";
 import { clamp, mix, smooth } from "./field.js";
 
-const IVORY = new THREE.Color("#f4ece0"), GUM = new THREE.Color("#b8605f");
+const IVORY = "#e9e0d4", GUM = "#9c4f50", TONGUE = "#b25554"; // darker than life: lips shade them
 const WIDTHS = [0.062, 0.05, 0.054, 0.052, 0.05, 0.06]; // from the middle
 
 /** A rounded box about its own middle. */
@@ -19,7 +19,7 @@ function tooth(w, h, d) {
 /** One row of teeth in its gum; `up` is 1 for the upper row. */
 export function teeth(up, z, y) {
   const row = new THREE.Group();
-  const white = new THREE.MeshPhysicalMaterial({ color: IVORY, roughness: 0.3, clearcoat: 0.4 });
+  const white = new THREE.MeshStandardMaterial({ color: IVORY, roughness: 0.35 });
   const narrow = up > 0 ? 1 : 0.82;
   const place = (far) => [0.225 * narrow * Math.sin(far), z - 0.3 * (1 - Math.cos(far))];
   for (const side of [-1, 1]) {
@@ -61,8 +61,8 @@ export class Tongue {
     const at = new THREE.BufferAttribute(new Float32Array((LONG + 1) * ROUND * 3), 3);
     shape.setAttribute("position", at);
     shape.setIndex(index);
-    this.mesh = new THREE.Mesh(shape, new THREE.MeshPhysicalMaterial({
-      color: "#c8605f", roughness: 0.38, clearcoat: 0.3, side: THREE.DoubleSide,
+    this.mesh = new THREE.Mesh(shape, new THREE.MeshStandardMaterial({
+      color: TONGUE, roughness: 0.62, side: THREE.DoubleSide,
     }));
     this.pose(0);
   }
@@ -72,7 +72,7 @@ export class Tongue {
     if (out === this.out) return;
     this.out = out;
     const { LONG, ROUND } = Tongue, at = this.mesh.geometry.attributes.position;
-    const long = mix(0.52, 0.94, out);
+    const long = mix(0.45, 0.94, out);
     for (let i = 0; i <= LONG; i++) {
       const k = i / LONG, far = k * long;
       const past = Math.max(0, far - 0.6); // beyond the lip it hangs

@@ -152,7 +152,7 @@ function makeWay(p) {
   const side = Math.atan2(x, z) - EYE.out, up = Math.atan2(y, z);
   const far = Math.hypot(side / (EYE.corner + 0.05), (up - 0.1) / 0.5);
   const r = Math.hypot(x, y, z);
-  const near = smooth(1.45, 1.15, far) * smooth(0.28, 0.21, r);
+  const near = smooth(1.8, 1.1, far) * smooth(0.28, 0.21, r);
   const to = mix(1, (EYE.ball - 0.02) / r, near);
   if (to >= 1) return;
   p.x += Math.sign(p.x) * x * (to - 1);
