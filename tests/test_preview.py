@@ -19,12 +19,23 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from edge.cli import main as edge_run
-from edge.contract import ARKIT_52, INDEX, BlendshapeFrame, InputError, MissingError
+from edge.contract import (
+    ARKIT_52,
+    INDEX,
+    AudioBlock,
+    BlendshapeFrame,
+    InputError,
+    MissingError,
+    UsageError,
+)
 from edge.osc import message
 from edge.preview import replay
+from edge.preview.film import Film
 from edge.preview.live import Preview, encode
 from edge.preview.server import BEHIND, MOST_TABS, Server, about
 from edge.score import Score
+from edge.status import describe
+from tests.fakes import DEMO
 from tests.test_control_orders import Desk
 
 FACE = BlendshapeFrame(np.linspace(0, 1, 52, dtype=np.float32), 16_000, 0.0, level_db=-20.0)
@@ -34,6 +45,14 @@ class FakeSource:
     dropped = 3
     state = "listening"
 
+    reconnects = 0
+
+    def read(self, timeout: float) -> AudioBlock | None:
+        raise EOFError
+
+    def close(self) -> None:
+        pass
+
 
 class Show:
     """A preview of a desk that never had a microphone."""
@@ -42,14 +61,9 @@ class Show:
         self.desk = Desk()
         self.desk.pipeline.delay = 0.083  # type: ignore[attr-defined]
         self.score = Score()
-        status: dict[str, Any] = {"gains": self.desk.live.gains}
+        live, source = self.desk.live, FakeSource()
         self.preview = Preview(
-            0,
-            "a title",
-            self.desk.live,
-            lambda: status,
-            self.score,
-            FakeSource(),  # type: ignore[arg-type]
+            0, "a title", live, lambda: describe(live, self.score, source), self.score, source
         )
         self.server = self.preview._server
 
@@ -330,8 +344,6 @@ def test_a_bad_recording_is_one_sentence(tmp_path: Path, text: str | None, said:
 
 
 def test_a_replay_serves_recording_and_sound(tmp_path: Path) -> None:
-    from tests.fakes import DEMO
-
     with closing(Server(0, replay.replay_files(a_record(tmp_path), DEMO))) as server:
         status, headers, sound = get(server.port, "/clip.wav")
         assert (status, headers["Content-Type"], sound[:4]) == (200, "audio/wav", b"RIFF")
@@ -344,3 +356,46 @@ def test_a_sound_that_is_none_is_one_sentence(
     assert replay.main([str(a_record(tmp_path)), str(tmp_path / "none.wav")]) == 66
     assert "edge-preview: " in (said := capsys.readouterr().err)
     assert said.count("\n") == 1
+
+
+def test_a_film_needs_its_tools_and_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match="apt install chromium"):
+        Film("out.mp4", "clip.wav")
+    (browser := tmp_path / "chromium").write_text("#!/bin/sh\n")
+    browser.chmod(0o755)
+    with pytest.raises(MissingError, match="apt install ffmpeg"):
+        Film("out.mp4", "clip.wav")
+
+
+def test_a_browser_that_draws_nothing_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("chromium", "ffmpeg"):
+        (tool := tmp_path / name).write_text("#!/bin/sh\n")
+        tool.chmod(0o755)
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setattr("edge.preview.film.BROWSERS", (str(tmp_path / "chromium"),))
+    film = Film(str(tmp_path / "out.mp4"), str(DEMO))
+    for _ in range(60):
+        film.send(FACE)
+    with pytest.raises(MissingError, match="Chromium drew no picture"):
+        film.make()
+
+
+@pytest.mark.parametrize("name", ["nowhere/out.mp4", "out"])
+def test_a_film_that_cannot_be_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("edge.preview.film.film_tools", lambda: ("chromium", "ffmpeg"))
+    with pytest.raises((InputError, UsageError), match="--render"):
+        Film(str(tmp_path / name), str(DEMO))
+
+
+def test_render_belongs_to_offline(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edge_run(["--render", "out.mp4"]) == 2
+    assert "--render needs --offline" in capsys.readouterr().err

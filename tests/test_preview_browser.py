@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from edge.bundle import DEFAULT, read_bundle
+from edge.cli import main as edge_run
 from edge.contract import ARKIT_52, FPS, INDEX, AudioBlock, Floats
 from edge.emotion import load_emotions
 from edge.engine import open_engines
@@ -128,20 +130,22 @@ MOUTHS: dict[str, dict[str, float]] = {
 EMOTIONS = ("happiness", "sadness", "surprise")
 SHEET = """((faces) => {
   edge.held = true;
-  edge.stage.size(240, 240);
-  edge.stage.aim(0.12, 0.02, 5.6);
-  const sheet = Object.assign(document.createElement("canvas"), { width: 960, height: 480 });
+  edge.stage.size(280, 280);
+  edge.stage.look.y = -0.2;
+  edge.stage.aim(0.1, 0.02, 5);
+  const sheet = Object.assign(document.createElement("canvas"), { width: 1120, height: 560 });
   const c = sheet.getContext("2d"), seen = [];
   c.font = "15px sans-serif";
   c.fillStyle = "white";
   Object.entries(faces).forEach(([name, weights], i) => {
     edge.head.pose(weights);
     edge.stage.draw();
-    const x = 240 * (i % 4), y = 240 * Math.floor(i / 4);
+    const x = 280 * (i % 4), y = 280 * Math.floor(i / 4);
     c.drawImage(edge.stage.renderer.domElement, x, y);
-    seen.push(c.getImageData(x, y, 240, 240).data.join());
+    seen.push(c.getImageData(x, y, 280, 280).data.join());
     c.fillText(name, x + 8, y + 20);
   });
+  edge.stage.look.y = -0.06;
   return [sheet.toDataURL("image/png").split(",")[1], new Set(seen).size];
 })"""
 
@@ -333,6 +337,25 @@ def test_a_live_page_follows_the_faces_and_steers_them() -> None:
         page.until("document.getElementById('say').textContent.startsWith('no connection')")
         trouble = page.trouble()
         assert trouble["elsewhere"] == []
+
+
+def test_a_film_has_a_picture_for_every_second_face_and_the_sound(
+    tmp_path: Path, demo: Floats
+) -> None:
+    need_browser()
+    if not shutil.which("ffprobe"):
+        pytest.skip("ffmpeg is not installed: apt install ffmpeg")
+    clip, out = tmp_path / "clip.wav", tmp_path / "clip.mp4"
+    soundfile.write(clip, demo[16_000:24_000], 16_000)
+    assert edge_run(["--mic", f"file:{clip}", "--offline", "--render", str(out)]) == 0
+    probe = ["ffprobe", "-v", "error", "-count_packets", "-of", "json", "-show_entries"]
+    streams = json.loads(
+        subprocess.check_output([*probe, "stream=codec_type,nb_read_packets,width,duration", out])
+    )["streams"]
+    film, sound = sorted(streams, key=lambda s: s["codec_type"], reverse=True)
+    assert (film["nb_read_packets"], film["width"]) == ("15", 720)
+    assert float(sound["duration"]) == pytest.approx(0.5, abs=0.05)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["clip.mp4", "clip.wav"]
 
 
 def test_the_page_that_ships_is_what_its_sources_build(tmp_path: Path) -> None:

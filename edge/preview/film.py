@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import SAMPLE_RATE, BlendshapeFrame, InputError, MissingError
+from edge.contract import SAMPLE_RATE, BlendshapeFrame, InputError, MissingError, UsageError
 from edge.preview.replay import read_clip
 from edge.preview.server import Server, about
 
@@ -53,6 +53,8 @@ class Film:
         """``out`` ends in the kind of film, such as .mp4; ``clip`` is the sound."""
         self._tools = film_tools()  # before the networks run
         self._out, self._clip = Path(out), Path(clip)
+        if not self._out.suffix:
+            raise UsageError(f"--render {out}: give it the ending of a film, such as .mp4")
         if not self._out.parent.is_dir():
             raise InputError(f"--render {out}: no such folder; make it first")
         self._rows: list[list[float]] = []

@@ -12,6 +12,7 @@ const stage = new Stage($("view"));
 const head = new Head();
 const own = { object: head.object, pose: (w) => head.pose(w), turn: (...a) => head.object.rotation.set(...a) };
 const panel = new Panel(about);
+const STALE = 1500; // ms; edge-run lays the preview down first when faces are late
 let shown = own;
 let newest = null; // Float32Array: weights, pitch, yaw, roll, level, seconds
 stage.scene.add(head.object, head.body);
@@ -86,9 +87,18 @@ function handle() {
 }
 
 async function live() {
+  let cameAt = performance.now(), stale = false;
   const link = new Link({
-    face: (values) => (newest = values),
-    figures: (f) => panel.figures(f),
+    face: (values) => {
+      newest = values;
+      cameAt = performance.now();
+    },
+    figures: (f) => {
+      panel.figures(f);
+      const late = performance.now() - cameAt > STALE;
+      if (late !== stale) say(late ? "no new face: is edge-run too slow for this machine?" : "");
+      stale = late;
+    },
     state: (text) => {
       $("state").textContent = text;
       $("state").className = text === "live" ? "live" : "off";
