@@ -24,14 +24,17 @@ log = logging.getLogger(__name__)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FILM_FPS = 30
 """Pictures a second: every second face."""
-MOST_PICTURE = 4_000_000
-"""Bytes of a JPEG of 720 x 720."""
+SIDE = 720
+"""Pixels; pictures are square, and come as RGBA from the lowest row up."""
+ASKED = f"?fps={FILM_FPS}&side={SIDE}"
 PATIENCE = 60.0
 """Seconds without a picture after which the browser is given up: a start takes 5 on a slow core."""
 FLAGS = (
     "--headless=new", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
 )  # fmt: skip
 
 
@@ -77,8 +80,10 @@ class Film:
         count = len(self._rows) * FILM_FPS // 60
         with (
             tempfile.TemporaryDirectory() as folder,
-            closing(Server(0, files, pictures.put, MOST_PICTURE, pause=0.0)) as server,
-            running([self._tools[0], *flags(folder), f"{server.url}?fps={FILM_FPS}"]) as browser,
+            closing(Server(0, files, pictures.put, 4 * SIDE * SIDE, pause=0.0)) as server,
+            running(
+                [self._tools[0], *flags(folder), f"{server.url}?fps={FILM_FPS}&side={SIDE}"]
+            ) as browser,
         ):
             sound = Path(folder) / "clip.wav"
             sound.write_bytes(read_clip(self._clip))
@@ -100,10 +105,20 @@ def flags(folder: str) -> list[str]:
 
 def encoder(ffmpeg: str, sound: Path, out: Path) -> list[str]:
     """Pictures on standard input and the sound, to what the film's name asks for."""
-    pictures = ["-f", "image2pipe", "-c:v", "mjpeg", "-framerate", str(FILM_FPS), "-i", "-"]
+    kind = ["-f", "rawvideo", "-pix_fmt", "rgba", "-video_size", f"{SIDE}x{SIDE}"]
     return [
-        *(ffmpeg, "-y", "-loglevel", "error", *pictures, "-i", str(sound)),
-        *("-pix_fmt", "yuv420p", "-movflags", "+faststart", str(out)),
+        *(ffmpeg, "-y", "-loglevel", "error", *kind, "-framerate", str(FILM_FPS), "-i", "-"),
+        *(
+            "-i",
+            str(sound),
+            "-vf",
+            "vflip",
+            "-pix_fmt",
+            "yuv420p",
+            "-movflags",
+            "+faststart",
+            str(out),
+        ),
     ]
 
 

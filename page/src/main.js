@@ -25,6 +25,7 @@ function show(values, turn = [0, 0, 0]) {
   shown.pose(named(values));
   shown.turn(...turn);
   panel.weights(values);
+  stage.stale = true;
 }
 
 function say(text) {
@@ -41,6 +42,8 @@ function wear(avatar) {
   if (!mine) stage.scene.add(avatar.object);
   $("own").hidden = mine;
   shown = avatar;
+  shown.pose({});
+  stage.stale = true;
 }
 
 async function drop(file) {
@@ -121,24 +124,35 @@ async function replay() {
   $("state").textContent = `${recording.count} faces`;
   await sound($("sound"));
   say("");
-  everyPicture(() => show(recording.at($("sound").currentTime)));
+  let row = null;
+  everyPicture(() => {
+    const now = recording.at($("sound").currentTime);
+    if (now.byteOffset === row?.byteOffset) return;
+    show((row = now));
+  });
 }
 
-/** Every picture of a film, as JPEG, over the web socket; an empty message says that it failed. */
+/**
+ * Every picture of a film over the web socket: RGBA, from the lowest row up. An empty message says
+ * that it failed. Not toBlob: browsers do that when idle, so that a film would take minutes.
+ */
 async function film() {
   document.body.className = "film";
-  const fps = Number(new URLSearchParams(location.search).get("fps")) || 30, n = about.names.length;
+  const asked = new URLSearchParams(location.search), n = about.names.length;
+  const fps = Number(asked.get("fps")), side = Number(asked.get("side"));
   const recording = await load(n + 4);
   const socket = new WebSocket(`ws://${location.host}/live`);
   await new Promise((done) => (socket.onopen = done));
-  stage.size(720, 720);
+  stage.size(side, side);
+  const gl = stage.renderer.getContext(), pixels = new Uint8Array(4 * side * side);
   try {
     for (let i = 0; i < Math.floor((recording.count * fps) / about.fps); i++) {
       const row = recording.at((i + 0.5) / fps);
       show(row, row.subarray(n, n + 3));
       stage.draw();
-      socket.send(await new Promise((done) => $("view").toBlob(done, "image/jpeg", 0.93)));
-      while (socket.bufferedAmount > 1e6) await new Promise((done) => setTimeout(done, 5));
+      gl.readPixels(0, 0, side, side, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+      socket.send(pixels);
+      while (socket.bufferedAmount > pixels.length) await new Promise((done) => setTimeout(done, 5));
     }
   } catch (error) {
     socket.send(new Uint8Array());
@@ -146,11 +160,11 @@ async function film() {
   }
 }
 
-/** Update and draw as often as the screen does, unless `edge.held` for whoever draws by hand. */
+/** Update as often as the screen does and draw what changed, unless `edge.held` for whoever draws by hand. */
 function everyPicture(update) {
   if (!window.edge.held) {
     update();
-    stage.draw();
+    stage.refresh();
   }
   requestAnimationFrame(() => everyPicture(update));
 }

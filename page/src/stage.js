@@ -22,11 +22,17 @@ export class Stage {
     this.aim(0, 0);
   }
 
+  /** Draw if something changed since the last picture: a page that shows a still costs nothing. */
+  refresh() {
+    if (this.stale) this.draw();
+  }
+
   /** Turn about the head, in radians. */
   aim(yaw, pitch, far = 7.2) {
     this.camera.position.set(far * Math.sin(yaw) * Math.cos(pitch), far * Math.sin(pitch),
       far * Math.cos(yaw) * Math.cos(pitch)).add(this.look);
     this.camera.lookAt(this.look);
+    this.stale = true;
   }
 
   size(wide, high, ratio = 1) {
@@ -34,9 +40,11 @@ export class Stage {
     this.renderer.setSize(wide, high, false);
     this.camera.aspect = wide / high;
     this.camera.updateProjectionMatrix();
+    this.stale = true;
   }
 
   draw() {
     this.renderer.render(this.scene, this.camera);
+    this.stale = false;
   }
 }

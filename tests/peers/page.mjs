@@ -30,7 +30,7 @@ page.on("request", (asked) => {
 });
 const answer = (value) => console.log(JSON.stringify(value));
 await page.goto(url);
-await page.waitForFunction(() => window.edge?.ready, null, { timeout: 30000 })
+await page.waitForFunction(() => window.edge?.ready, null, { timeout: 60000, polling: 100 })
   .then(() => answer({ value: "ready" }))
   .catch((error) => answer({ error: [String(error), ...errors].join("\n") }));
 
