@@ -28,6 +28,7 @@ from edge.doctor import doctor
 from edge.engine import ENGINES
 from edge.logs import set_up_logs
 from edge.outputs import open_output
+from edge.preview.film import Film
 from edge.probe import send_probe
 from edge.runtime import run_offline
 from edge.wiring import edgetalk_version, open_pipeline, run_live
@@ -47,6 +48,8 @@ examples:
   edge-run --to vmc://10.0.0.7 --to "livelink://10.0.0.8?region=lower"
   edge-run --mic file:speech.wav --offline --record face.csv
   edge-run --mic file:speech.wav --offline --record livelink:take1.csv
+  edge-run --mic file:speech.wav --offline --render speech.mp4
+  edge-run --preview                                  a live head at http://127.0.0.1:39542
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
 
   edge-run --to "vmc://127.0.0.1?preset=vrm1" --to "livelink://10.0.0.9?fps=30&region=mouth"
@@ -102,6 +105,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--offline", action="store_true", help="file: as fast as possible, no pacing")
     p.add_argument("--control", metavar="PORT", help="of OSC control on loopback, or off")
     p.add_argument("--meter", action="store_true", default=None, help="live view in the terminal")
+    p.add_argument(
+        "--preview",
+        nargs="?",
+        type=int,
+        const=39542,
+        metavar="PORT",
+        help="a live head in a browser on this machine (default port 39542)",
+    )
+    p.add_argument(
+        "--render",
+        metavar="OUT.mp4",
+        help="with --offline: a film of the head with the sound; needs Chromium and ffmpeg",
+    )
     p.add_argument("--json", action="store_true", help="machine-readable results")
     p.add_argument("--doctor", action="store_true", help="check what a face needs, and exit")
     p.add_argument("--probe", action="store_true", help="show A I U E O and blinks, and exit")
@@ -128,7 +144,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.print_config:
             print(dump(_config(args)), end="")
         elif args.offline:
-            _offline(_config(args), args.to, args.json)
+            _offline(_config(args), args.to, args.json, args.render)
+        elif args.render:
+            raise UsageError("--render needs --offline and --mic file:PATH")
         else:
             run_live(_config(args), partial(_config, args) if args.config else None)
     except EdgeError as error:
@@ -160,6 +178,7 @@ def _config(args: argparse.Namespace) -> Config:
             "max_latency_ms",
             "realtime",
             "meter",
+            "preview",
         )
         if (value := getattr(args, key)) is not None
     }
@@ -196,18 +215,25 @@ def _list_mics(as_json: bool) -> None:
             print(f"{mark} {index:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
 
 
-def _offline(config: Config, to: Sequence[str] | None, as_json: bool) -> None:
+def _offline(
+    config: Config, to: Sequence[str] | None, as_json: bool, render: str | None = None
+) -> None:
     if not config.mic.startswith("file:"):
         raise UsageError("--offline needs a file: --mic file:PATH")
+    film = Film(render, config.mic.removeprefix("file:")) if render else None
     _, pipeline = open_pipeline(config)
     with ExitStack() as stack:
         # No network unless it was asked for on this command line.
         sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in to or ()]
         path = config.mic.removeprefix("file:")
+        if film:
+            sinks.append(film)
         if config.record:
             result = record_file(path, config.record, pipeline, sinks)
         else:
             result = run_offline(path, pipeline, sinks)
+    if film:
+        film.make()
     if as_json:
         print(json.dumps(asdict(result) | {"delay_ms": round(pipeline.delay * 1000, 1)}))
     else:

@@ -74,6 +74,8 @@ class Config:
     """Live terminal view."""
     metrics: Annotated[int, Between(0, 65535)] | None = None
     """Port of the Prometheus page on loopback; none if absent, any free one if 0."""
+    preview: Annotated[int, Between(0, 65535)] | None = None
+    """Port of the page with a live head on loopback; none if absent, any free one if 0."""
     channel: Annotated[int, Between(1, 64)] = 1
     """Of the microphone, from 1. Never a mean: two microphones of an array, or one channel that
     is not connected, would weaken each other."""

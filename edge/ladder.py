@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 STEPS = (
     "everything again",
-    "without the meter",
+    "without the meter and the preview",
     "without the CSV record",
     "sending every second face",
     "stepping the networks for every second face only",

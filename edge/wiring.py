@@ -12,13 +12,14 @@ from contextlib import ExitStack, closing
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from edge.audio_record import AudioRecord, Recorded
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.capture import Source, open_source
 from edge.config import Config
 from edge.contract import Engine, MissingError, Sink, UsageError
-from edge.control import Orders
+from edge.control import Orders, Status
 from edge.emotion import emotion_named
 from edge.engine import open_engines
 from edge.listen import Listener
@@ -28,6 +29,7 @@ from edge.meter import Meter
 from edge.metrics import Metrics
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
+from edge.preview.live import Preview
 from edge.realtime import be_realtime, tight_timers
 from edge.record import open_record
 from edge.runtime import Score, run
@@ -117,7 +119,11 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
             sinks.append(stack.enter_context(closing(service)))
         live = Live(bundle, pipeline, outputs, config, load)
         signal.signal(signal.SIGHUP, partial(_reload, live, service))
-        open_control(stack, live, score, source)
+        status = open_control(stack, live, score, source)
+        if config.preview is not None:
+            preview = Preview(config.preview, title, live, status, score, source)
+            sinks.append(stack.enter_context(closing(preview)))
+            log.info("preview: open %s", preview.url)
         if config.realtime:
             be_realtime()
         late = config.max_latency_ms / 1000
@@ -137,22 +143,23 @@ def _reload(live: Live, service: Service | None, *_: object) -> None:
     live.reload()
 
 
-def open_control(stack: ExitStack, live: Live, score: Score, source: Source) -> None:
-    """OSC in, unless it is turned off or its usual port is taken."""
+def open_control(stack: ExitStack, live: Live, score: Score, source: Source) -> Status:
+    """OSC in, unless it is turned off or its usual port is taken; what it says of itself."""
     control, began = live.config.control, time.monotonic()
-    if control is None:
-        return
 
-    def status() -> dict[str, object]:
+    def status() -> dict[str, Any]:
         up = {"version": edgetalk_version(), "uptime_s": round(time.monotonic() - began, 1)}
         return up | describe(live, score, source)
 
+    if control is None:
+        return status
     try:
         listener = Listener(Orders(live, status, control.allow), control)
     except MissingError as error:
         if control.port is not None:
             raise
         log.warning("%s Running without control.", str(error) + ".")
-        return
+        return status
     stack.enter_context(closing(listener))
     log.info("control: OSC on UDP %s:%d", *listener.address)
+    return status

@@ -14,7 +14,7 @@ MODULES = sorted(
 )
 GUESTS = [
     *("torch", "onnx", "onnxruntime", "sounddevice", "soundfile", "tensorrt", "pycuda", "cuda"),
-    *("scipy", "quantize", "models", "prometheus_client", "pythonosc"),
+    *("scipy", "quantize", "models", "prometheus_client", "pythonosc", "websockets"),
 ]
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What tests/test_peers*.py run against: Node, Chromium and the npm packages of package-lock.json.
+# What tests/test_peers*.py and tests/test_preview*.py run against: Node, Chromium and the npm packages
+# of package-lock.json.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -18,3 +19,6 @@ fi
 
 # No install scripts: npm osc would build a serial port that UDP does not need.
 npm ci --ignore-scripts --omit=optional --no-audit --no-fund
+
+# What the preview's page is built from, for the test that builds it again.
+npm ci --ignore-scripts --no-audit --no-fund --prefix ../../page

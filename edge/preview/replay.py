@@ -1,0 +1,103 @@
+"""``edge-preview``: a recording of faces and its sound to a page that plays both."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from edge.contract import ARKIT_52, EdgeError, Floats, InputError
+from edge.preview.server import PORT, Server, about
+
+EXAMPLES = """\
+examples:
+  edge-run --mic file:clip.wav --offline --record record.csv
+  edge-preview record.csv clip.wav        then open http://127.0.0.1:39542/ and press play
+
+The sound is what keeps time: the head shows the face that belongs to the sample being heard.
+"""
+
+
+def read_record(path: Path) -> Floats:
+    """A CSV of ``--record`` to (faces, 53): seconds, then the weights in ``ARKIT_52`` order."""
+    try:
+        with path.open(encoding="ascii") as file:
+            names = file.readline().strip().split(",")
+            missing = [name for name in ("time_s", *ARKIT_52) if name not in names]
+            if missing:
+                raise InputError(
+                    f"{path}: no column '{missing[0]}'; give a file of edge-run --record"
+                )
+            lines = file.readlines()
+            if not lines:
+                raise InputError(f"{path}: it holds no face; record it again")
+            rows = np.loadtxt(lines, np.float32, delimiter=",", ndmin=2)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; give a file of edge-run --record") from error
+    except ValueError as error:  # not a number, a short row, or not text at all
+        raise InputError(f"{path}: damaged ({error}); record it again") from error
+    return rows[:, [names.index(name) for name in ("time_s", *ARKIT_52)]]
+
+
+def read_clip(path: Path) -> bytes:
+    """A sound file as a WAV that every browser plays: 16 bit, its own rate."""
+    import soundfile
+
+    out = io.BytesIO()
+    try:
+        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+        soundfile.write(out, samples[:, :2], rate, format="WAV", subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a WAV or FLAC file") from error
+    return out.getvalue()
+
+
+def replay_files(record: Path, clip: Path, mode: str = "replay") -> Mapping[str, bytes]:
+    """What a page needs to play both."""
+    return {
+        "/recording.bin": read_record(record).astype("<f4").tobytes(),
+        "/clip.wav": read_clip(clip),
+        "/about.json": about(mode, record.name),
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        "edge-preview",
+        description="Play a recording of edge-run on a head in the browser, with its sound.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("record", type=Path, metavar="RECORD.csv", help="of edge-run --record")
+    p.add_argument("clip", type=Path, metavar="CLIP.wav", help="the audio that it was made from")
+    p.add_argument("--port", type=int, default=PORT, help=f"on this machine (default {PORT})")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until a signal comes; returns the exit status."""
+    args = parser().parse_args(argv)
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    try:
+        with closing(Server(args.port, replay_files(args.record, args.clip))) as server:
+            print(f"open {server.url}; Ctrl-C ends it", flush=True)
+            while not stop.wait(3600):  # with a limit, or Windows would not see Ctrl-C
+                pass
+    except EdgeError as error:
+        print(f"edge-preview: {error}", file=sys.stderr)
+        return error.status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
