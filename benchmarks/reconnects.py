@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 from benchmarks import report
@@ -50,12 +51,9 @@ def lose(mic: Microphone, how: Callable[[], None]) -> None:
     heard(mic)
 
 
-def measure(times: int, unplugs: int, missing_s: float) -> dict[str, Any]:
+def measure(server: SoundServer, times: int, unplugs: int, missing_s: float) -> dict[str, Any]:
     """The three losses, with usage after every tenth of each."""
-    server = SoundServer()
-    try:
-        source = server.plug("one")
-        mic = Microphone(source, depth=8)
+    with closing(Microphone(server.plug("one"), depth=8)) as mic:
         heard(mic)
 
         def end() -> None:
@@ -84,10 +82,7 @@ def measure(times: int, unplugs: int, missing_s: float) -> dict[str, Any]:
         time.sleep(missing_s)
         results["missing"] = [{"seconds": 0} | before, {"seconds": missing_s} | usage()]
         print("missing", results["missing"][-1], flush=True)
-        mic.close()
         return results
-    finally:
-        server.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,7 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if tools := missing_tools():
         print(f"benchmarks.reconnects: not installed: {', '.join(tools)}", file=sys.stderr)
         return 69
-    results = measure(args.times, args.unplugs, args.missing)
+    with closing(SoundServer()) as server:
+        results = measure(server, args.times, args.unplugs, args.missing)
     print(f"written: {report.write('reconnects', results)}")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -54,6 +55,10 @@ def import_sounddevice() -> Any:
         raise MissingError(
             "PortAudio is missing: apt install libportaudio2, or use --mic file:PATH"
         ) from error
+    # PortAudio loads every ALSA plugin each time it starts; a52 brings pixman (by way of ffmpeg),
+    # which keeps 12 kB each time it is loaded anew. So it stays; elsewhere it is not there.
+    with suppress(OSError):
+        ctypes.CDLL("libpixman-1.so.0")
     return sounddevice
 
 
@@ -73,8 +78,8 @@ def surroundings() -> tuple[object, ...]:
 def restart(sounddevice: Any) -> None:
     """Make PortAudio look for devices anew; every stream must be closed.
 
-    Not for every try: each time ALSA loads and unloads all its plugins, and with Debian's
-    libasound2-plugins the libraries of ffmpeg among them, whose constructors keep 13 KB a time.
+    Not for every try: each time ALSA loads and unloads all its plugins and what they need, ffmpeg
+    among it.
     """
     # A source that is gone would make its whole server look gone.
     for key in PULSE_KEYS:
