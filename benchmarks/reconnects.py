@@ -53,7 +53,7 @@ def lose(mic: Microphone, how: Callable[[], None]) -> None:
 
 def measure(server: SoundServer, times: int, unplugs: int, missing_s: float) -> dict[str, Any]:
     """The three losses, with usage after every tenth of each."""
-    with closing(Microphone(server.plug("one"), depth=8)) as mic:
+    with closing(Microphone(server.plug("one"), depth=8, wait=True)) as mic:
         heard(mic)
 
         def end() -> None:
