@@ -109,7 +109,7 @@ def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], byte
 
 def faces(tab: ClientConnection) -> Iterator[bytes]:
     """The binary messages of a tab, among a few others."""
-    for _ in range(100_000):
+    for _ in range(20_000):
         data = tab.recv(timeout=5)
         if isinstance(data, bytes):
             yield data
@@ -219,7 +219,7 @@ def test_a_tab_that_does_not_read_is_skipped_and_the_others_see_every_face(show:
         wait_until(lambda: len(show.server.tabs) == 2)
         seen = faces(tab)
         sent = 0
-        while not show.server.skipped and sent < 100_000:  # the system's buffers take megabytes
+        while not show.server.skipped and sent < 15_000:  # the system's buffers take megabytes
             show.preview.send(FACE)
             next(seen)
             sent += 1
@@ -267,7 +267,7 @@ def test_a_message_that_is_too_long_closes_its_tab_alone(show: Show) -> None:
     with show.tab() as long, show.tab() as tab:
         long.send(b"x" * 2049)
         with pytest.raises(ConnectionClosed, match="1009"):
-            list(long)
+            list(faces(long))
         show.preview.send(FACE)
         assert next(faces(tab))
 

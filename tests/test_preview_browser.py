@@ -265,6 +265,7 @@ def test_the_sound_says_which_face_is_shown(page: Browser, recording: Path) -> N
     page.ask(f"(document.getElementById('sound').currentTime = {rows[loudest, 0] + 0.004}, null)")
     shown = f"edge.panel.rows[{INDEX['jawOpen']}].shown"
     page.until(f"{shown} === {round(100 * rows[loudest, 1 + INDEX['jawOpen']])}")
+    page.ask("(dispatchEvent(new Event('resize')), edge.stage.aim(0.12, 0.02), null)")
     page.shot("replay.png")
 
 

@@ -9,10 +9,12 @@ import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
 const url = process.argv[2];
+const PATIENCE = 90000; // ms: a browser without a graphics card on a busy machine
 const profile = await mkdtemp(path.join(tmpdir(), "edge-chromium-"));
 const browser = await chromium.launchPersistentContext(profile, {
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   headless: true,
+  timeout: PATIENCE,
   viewport: { width: 1180, height: 760 },
   args: [
     "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
@@ -21,6 +23,7 @@ const browser = await chromium.launchPersistentContext(profile, {
   ],
 });
 const page = browser.pages()[0] ?? (await browser.newPage());
+page.setDefaultTimeout(PATIENCE);
 const errors = [];
 const elsewhere = [];
 page.on("pageerror", (error) => errors.push(String(error)));
@@ -30,7 +33,7 @@ page.on("request", (asked) => {
 });
 const answer = (value) => console.log(JSON.stringify(value));
 await page.goto(url);
-await page.waitForFunction(() => window.edge?.ready, null, { timeout: 60000, polling: 100 })
+await page.waitForFunction(() => window.edge?.ready, null, { timeout: PATIENCE, polling: 100 })
   .then(() => answer({ value: "ready" }))
   .catch((error) => answer({ error: [String(error), ...errors].join("\n") }));
 
