@@ -1,6 +1,6 @@
 """What happens to a microphone, and how soon the face is at rest and alive again.
 
-python -m benchmarks.faults            every fault once, on a PipeWire server of its own
+python -m benchmarks.faults    every fault once on a PipeWire server of its own, some on PulseAudio
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import argparse
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from benchmarks.live import Live
 from benchmarks.report import write
-from benchmarks.soundserver import SoundServer, missing_tools, voice
+from benchmarks.soundserver import PIPEWIRE, PULSEAUDIO, SoundServer, missing_tools, voice
 from edge.bundle import DEFAULT, read_bundle
 from edge.microphone import Microphone
 
@@ -108,6 +108,18 @@ def frozen(server: SoundServer) -> Outcome:
         return scene.outcome(lost, scene.until_alive())
 
 
+def suspended(server: SoundServer) -> Outcome:
+    """The server puts the microphone to sleep and wakes it."""
+    with closing(Scene(server)) as scene:
+        scene.until_alive()
+        time.sleep(1.0)
+        lost = time.monotonic()
+        server.suspend("mic", True)
+        time.sleep(5.0)  # longer than a stream without a first callback is given
+        server.suspend("mic", False)
+        return scene.outcome(lost, scene.until_alive())
+
+
 def restarted(server: SoundServer) -> Outcome:
     """The sound server is killed and started again."""
     with closing(Scene(server)) as scene:
@@ -183,33 +195,31 @@ FAULTS: dict[str, Callable[[SoundServer], Outcome]] = {
     **{kind: dirt(kind) for kind in ("nan", "infinite", "denormal", "DC", "hum")},
 }
 
-
-@contextmanager
-def server_with(name: str) -> Iterator[SoundServer]:
-    """A server for one fault, and what it left put away."""
-    server = SoundServer()
-    try:
-        yield server
-    finally:
-        server.close()
+PULSE_FAULTS = {
+    **{n: FAULTS[n] for n in ("missing at start", "unplugged", "server restarted")},
+    "frozen": frozen,
+    "suspended": suspended,
+}
 
 
 def main() -> None:
     """Run, print a table, write JSON."""
     p = argparse.ArgumentParser("benchmarks.faults", description=__doc__)
-    p.add_argument("--only", help="one fault by name")
+    p.add_argument("--only", help="one fault by name, as in the table")
     args = p.parse_args()
     logging.basicConfig(level=logging.WARNING)
-    if absent := missing_tools():
+    if absent := missing_tools() + missing_tools(PULSEAUDIO):
         raise SystemExit(f"faults: not installed: {', '.join(absent)}")
+    rows = [(name, PIPEWIRE, scenario) for name, scenario in FAULTS.items()]
+    rows += [(f"PulseAudio: {name}", PULSEAUDIO, do) for name, do in PULSE_FAULTS.items()]
     table = {}
-    print(f"{'fault':26} {'rest s':>7} {'back s':>7} {'pause s':>8} reconnects")
-    for name, scenario in FAULTS.items():
+    print(f"{'fault':28} {'rest s':>7} {'back s':>7} {'pause s':>8} reconnects")
+    for name, daemons, scenario in rows:
         if args.only in (None, name):
-            with server_with(name) as server:
+            with closing(SoundServer(daemons)) as server:
                 o = scenario(server)
             print(
-                f"{name:26} {o.rest_s:7.2f} {o.back_s:7.2f} {o.longest_pause_s:8.3f} "
+                f"{name:28} {o.rest_s:7.2f} {o.back_s:7.2f} {o.longest_pause_s:8.3f} "
                 f"{o.reconnects:5}  {o.note}",
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""A PipeWire server of one's own, with a voice playing into microphones that can be unplugged."""
+"""A sound server of one's own, with a voice playing into microphones that can be unplugged."""
 
 from __future__ import annotations
 
@@ -14,22 +14,33 @@ import numpy as np
 
 from edge.audio import read_audio
 
-TOOLS = ("dbus-daemon", "pipewire", "wireplumber", "pipewire-pulse", "pactl", "pacat")
+Daemons = tuple[tuple[str, ...], ...]
+
+PIPEWIRE: Daemons = (("pipewire",), ("wireplumber",), ("pipewire-pulse",))
+PULSEAUDIO: Daemons = (
+    (
+        "pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1",
+        "--load=module-native-protocol-unix auth-anonymous=1 socket={folder}/pulse/native",
+    ),
+)  # fmt: skip
+"""Daemons of the two servers, in the order of starting; a null sink's monitor is a microphone."""
 
 
-def missing_tools() -> list[str]:
-    """What must be installed (apt: dbus pipewire wireplumber pipewire-pulse pulseaudio-utils)."""
-    return [tool for tool in TOOLS if not shutil.which(tool)]
+def missing_tools(daemons: Daemons = PIPEWIRE) -> list[str]:
+    """What must be installed (apt: dbus pulseaudio-utils, and pulseaudio or all of PipeWire)."""
+    tools = ("dbus-daemon", *(name for name, *_ in daemons), "pactl", "pacat")
+    return [tool for tool in tools if not shutil.which(tool)]
 
 
 class SoundServer:
-    """PipeWire in its own XDG_RUNTIME_DIR; this process's own audio clients are led to it."""
+    """In its own XDG_RUNTIME_DIR; this process's own audio clients are led to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, daemons: Daemons = PIPEWIRE) -> None:
+        self._commands = daemons
         self._folder = tempfile.TemporaryDirectory(prefix="edge-sound-")
         self.folder = Path(self._folder.name)
         self._before = {k: os.environ.get(k) for k in ("XDG_RUNTIME_DIR", "PULSE_SOURCE")}
-        self._env = os.environ | {"XDG_RUNTIME_DIR": str(self.folder)}
+        self._env = os.environ | {"XDG_RUNTIME_DIR": str(self.folder), "HOME": str(self.folder)}
         self._env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={self.folder}/bus"
         os.environ["XDG_RUNTIME_DIR"] = str(self.folder)
         self._modules: dict[str, str] = {}
@@ -45,14 +56,16 @@ class SoundServer:
         return subprocess.Popen(command, env=self._env, stdout=quiet, stderr=quiet, **more)
 
     def start(self) -> None:
-        """Start the three daemons and wait until they answer."""
-        for name in ("pipewire", "wireplumber", "pipewire-pulse"):
-            self._daemons.append(self._spawn(name))
+        """Start the daemons and wait until they answer."""
+        (self.folder / "pulse").mkdir(mode=0o700, exist_ok=True)
+        for command in self._commands:
+            here = (part.format(folder=self.folder) for part in command)
+            self._daemons.append(self._spawn(*here))
             time.sleep(0.3)
         till = time.monotonic() + 15
         while subprocess.run(["pactl", "info"], env=self._env, capture_output=True).returncode:
             if time.monotonic() > till:
-                raise RuntimeError("PipeWire does not answer within 15 s")
+                raise RuntimeError(f"{self._commands[0][0]} does not answer within 15 s")
             time.sleep(0.1)
 
     def kill(self) -> None:
@@ -73,6 +86,10 @@ class SoundServer:
         if done.returncode:
             raise RuntimeError(f"pactl {' '.join(args)}: {done.stderr.strip()}")
         return done.stdout.strip()
+
+    def suspend(self, name: str, yes: bool) -> None:
+        """Let a microphone sleep, as a server does with one that is idle, or wake it."""
+        self.pactl("suspend-sink", name, str(int(yes)))  # and its monitor with it
 
     def plug(self, name: str, rate: int = 48_000, channels: int = 1) -> str:
         """A microphone; returns its source name."""
