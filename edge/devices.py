@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -54,6 +55,10 @@ def import_sounddevice() -> Any:
         raise MissingError(
             "PortAudio is missing: apt install libportaudio2, or use --mic file:PATH"
         ) from error
+    # PortAudio loads every ALSA plugin each time it starts; a52 brings pixman (by way of ffmpeg),
+    # which keeps 12 kB each time it is loaded anew. So it stays; elsewhere it is not there.
+    with suppress(OSError):
+        ctypes.CDLL("libpixman-1.so.0")
     return sounddevice
 
 

@@ -6,6 +6,7 @@ busy machine must not turn a test red.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from benchmarks.faults import FAULTS
 from benchmarks.live import rss_mb
 from benchmarks.soundserver import SoundServer, missing_tools, voice
 from edge.contract import InputError
+from edge.devices import import_sounddevice, quiet, restart
 from edge.microphone import Microphone
 
 
@@ -101,3 +103,27 @@ def test_nothing_leaks_over_30_reconnects(server: SoundServer) -> None:
         before, memory = reconnect(mic, 5), rss_mb()
         assert reconnect(mic, 30) == before
         assert rss_mb() - memory < 5
+
+
+class MallInfo(ctypes.Structure):
+    _fields_ = tuple((f"field{n}", ctypes.c_size_t) for n in range(10))
+    """The eighth, ``uordblks``, is what is in use."""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallinfo2"),
+    reason="NO LEAK OF PORTAUDIO'S RESTART IS LOOKED FOR: it needs glibc 2.33 or later",
+)
+def test_listing_devices_anew_keeps_no_memory() -> None:
+    sounddevice = import_sounddevice()
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = MallInfo
+
+    def used(rounds: int) -> int:
+        with quiet():
+            for _ in range(rounds):
+                restart(sounddevice)
+        return int(mallinfo2().field7)
+
+    before = used(10)
+    assert used(30) - before < 100_000
