@@ -101,8 +101,7 @@ class MallInfo(ctypes.Structure):
     not hasattr(ctypes.CDLL(None), "mallinfo2"),
     reason="NO LEAK OF PORTAUDIO'S RESTART IS LOOKED FOR: it needs glibc 2.33 or later",
 )
-def test_looking_for_devices_anew_keeps_no_memory() -> None:
-    # Twice a second while a microphone is missing: 12 kB each time would be 2 GB a day.
+def test_listing_devices_anew_keeps_no_memory() -> None:
     sounddevice = import_sounddevice()
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = MallInfo
