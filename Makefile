@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= toolchain,dev
 DEMO := edge/assets/demo.flac
 
-.PHONY: run test test-base check bundle bench figures install-service uninstall-service clean
+.PHONY: run test test-slow test-base check bundle teachers bench figures install-service uninstall-service clean
 
 # The runtime alone: no torch, no compiler.
 $(VENV)/.run: pyproject.toml
@@ -30,6 +30,10 @@ run: $(VENV)/.run
 test: $(VENV)/.test check
 	$(BIN)/python -m pytest -m "not slow"
 
+# Minutes of work: a thousand reconnects and the like.
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
+
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,9 +57,23 @@ bundle: $(VENV)/.test
 	$(BIN)/edge-quantize quantize $(RUN)/checkpoint.pt --out edge/bundles/default --threads 1 \
 		--report benchmarks/results
 
+# The four teachers, from data to checkpoints under RUNS: some two hours on two cores, resumable.
+RUNS ?= runs
+PAIRED := --data $(DATA)/facegood_paired --data $(DATA)/grid_s1_video_blendshapes
+teachers: $(VENV)/.test
+	$(BIN)/edge-quantize train codebook --out $(RUNS)/codebook $(PAIRED) \
+		--data $(DATA)/livelinkface_captures_noaudio
+	$(BIN)/edge-quantize train emotion --out $(RUNS)/emotion $(PAIRED) --data $(DATA)/emodb \
+		--noise $(DATA)/noise_rir
+	$(BIN)/edge-quantize train teacher --out $(RUNS)/teacher $(PAIRED) --data $(DATA)/emodb \
+		--data $(DATA)/librispeech_261spk --data $(DATA)/speech_misc --noise $(DATA)/noise_rir
+	$(BIN)/edge-quantize train generator --out $(RUNS)/generator $(PAIRED) --data $(DATA)/emodb \
+		--teacher $(RUNS)/teacher/checkpoint.pt --embedding $(RUNS)/emotion/checkpoint.pt \
+		--codebook $(RUNS)/codebook/checkpoint.pt
+
 # Every benchmark writes benchmarks/results/NAME.json; one that cannot run here does not stop the
 # others. PEERS=DIR adds what others made (how to install it: benchmarks/speed.py). Hours: BENCH=soak.
-BENCH ?= encode scale speed accuracy latency
+BENCH ?= encode scale speed accuracy latency preview
 PEERS ?=
 bench: OPTIONS_speed := $(if $(PEERS),--peers $(PEERS))
 bench: OPTIONS_accuracy := --data $(DATA)
