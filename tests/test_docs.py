@@ -48,6 +48,10 @@ NOT_RUN = {
     r"^python -m benchmarks\.(speed|scale|encode|control_flood)": "measures for minutes",
     r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
     r"^ffmpeg ": "needs the reader's own video",
+    r"^edge-preview ": "serves until it is stopped; tests/test_preview.py runs it",
+    r"^edge-run .*--render": "draws for a minute; tests/test_preview_browser.py runs it",
+    r"^cd page ": "needs the npm registry; tests/test_preview_browser.py builds the page",
+    r"^python -m benchmarks\.preview": "measures for minutes",
 }
 """What no sandbox can run, and why."""
 
