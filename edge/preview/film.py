@@ -27,8 +27,8 @@ FILM_FPS = 30
 SIDE = 720
 """Pixels; pictures are square, and come as RGBA from the lowest row up."""
 ASKED = f"?fps={FILM_FPS}&side={SIDE}"
-PATIENCE = 60.0
-"""Seconds without a picture after which the browser is given up: a start takes 5 on a slow core."""
+PATIENCE = 120.0
+"""Seconds without a picture after which the browser is given up: a start took 50 when busy."""
 FLAGS = (
     "--headless=new", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
