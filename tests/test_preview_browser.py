@@ -347,6 +347,7 @@ def test_a_live_page_follows_the_faces_and_steers_them() -> None:
         assert trouble["elsewhere"] == []
 
 
+@pytest.mark.slow
 def test_a_film_has_a_picture_for_every_second_face_and_the_sound(
     tmp_path: Path, demo: Floats
 ) -> None:
