@@ -56,6 +56,56 @@ def accuracy(record: Record) -> str:
     return rows([*head.split("|"), "all that move", "spread", "jitter"], body)
 
 
+def systems(record: Record) -> str:
+    """What else could move a face, on the same clips: jaw on each set, legibility of the lips."""
+    body = []
+    for name, sets in record["results"]["systems"].items():
+        jaws = [row["r_jaw"] for row in sets.values() if "r_jaw" in row]
+        legible = (
+            next(v["contrasts"]["auc_mean"] for k, v in sets.items() if k.startswith("EMO"))
+            if any(k.startswith("EMO") for k in sets)
+            else None
+        )
+        body.append(
+            [name, *(f"{r:.2f}" for r in jaws), "" if legible is None else f"{legible:.2f}"]
+        )
+    head = "system|jaw, GRID s1|jaw, FACEGOOD|jaw, unseen talkers|lips legible, EMO-DB (AUC)"
+    return rows(head.split("|"), body)
+
+
+def latency(record: Record) -> str:
+    """Habits of real time, idle and beside two hogs."""
+    found = record["results"]["rows"]
+    names = dict.fromkeys(name.rsplit(", ", 1)[0] for name in found)
+    body = []
+    for name in names:
+        line: list[object] = [name]
+        for hogs in (0, 2):
+            row = found[f"{name}, {hogs} hogs"]
+            least, most = row["p99_range"]
+            line += [f"{row['p50']:.1f}", f"{row['p99']:.1f} ({least:.1f} to {most:.1f})"]
+        body.append(line)
+    head = "habit|p50 ms|p99 ms (of the rounds)|p50 ms, two hogs|p99 ms, two hogs (of the rounds)"
+    return rows(head.split("|"), body) + measured(record)
+
+
+def reconnects(record: Record) -> str:
+    """What a process keeps of lost microphones."""
+    titles = {
+        "stream_ends": "the stream ends",
+        "unplugged": "unplugged for a second",
+        "missing": "nothing there",
+    }
+    body = []
+    for key, title in titles.items():
+        first, last = record["results"][key][0], record["results"][key][-1]
+        count = last.get("reconnects", f"{last.get('seconds', 0):.0f} s")
+        growth = last["rss_kb"] - first["rss_kb"]
+        still = [f"{first[k]:.0f} → {last[k]:.0f}" for k in ("threads", "fds")]
+        body.append([title, count, f"{growth:+.0f}", *still])
+    return rows(["lost how", "times", "kB of memory", "threads", "open files"], body)
+
+
 def cost(record: Record) -> str:
     """Ours and the peers, from one run on one core."""
     body = []
@@ -138,6 +188,9 @@ def encode(record: Record) -> str:
 # Table -> (its JSON, its function).
 TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "accuracy": ("accuracy", accuracy),
+    "systems": ("peers", systems),
+    "latency": ("latency", latency),
+    "reconnects": ("reconnects", reconnects),
     "cost": ("speed", cost),
     "stages": ("speed", stages),
     "streams": ("scale", streams),

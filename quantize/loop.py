@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
@@ -150,11 +151,23 @@ def fit(net: nn.Module, out: Path, schedule: Schedule, losses: Losses, judge: Ju
     return run.averaged
 
 
+def _board(out: Path) -> Any:
+    """TensorBoard's writer, or ``None`` where it is not installed or another process writes."""
+    if os.environ.get("RANK", "0") != "0":
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(out))
+
+
 class _Run:
     """The network, its average, its optimiser and how far they are."""
 
     def __init__(self, net: nn.Module, out: Path, schedule: Schedule) -> None:
         self.net, self.out, self.schedule, self.step = net, out, schedule, 0
+        self._board = _board(out)
         self.averaged = copy.deepcopy(net).eval()
         self.optimiser = torch.optim.AdamW(net.parameters(), weight_decay=schedule.decay)
         if (path := out / "checkpoint.pt").exists():
@@ -196,13 +209,10 @@ class _Run:
             if header:
                 writer.writeheader()
             writer.writerow({"step": self.step} | {k: f"{v:.5g}" for k, v in figures.items()})
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            return
-        with SummaryWriter(str(self.out)) as board:
+        if self._board:
             for name, value in figures.items():
-                board.add_scalar(name, value, self.step)
+                self._board.add_scalar(name, value, self.step)
+            self._board.flush()
 
     def save(self) -> None:
         """Write the checkpoint beside the old one, then replace it."""
@@ -224,8 +234,8 @@ def load_average(net: nn.Module, path: Path) -> nn.Module:
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
         net.load_state_dict(saved["average"])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        first = str(error).splitlines()[0]
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
+        first = str(error).partition("\n")[0] or type(error).__name__
         raise ConfigError(f"{path}: not a checkpoint of {type(net).__name__} ({first})") from error
     return net.eval()
 

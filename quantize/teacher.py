@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.contract import INDEX, Floats
+from edge.contract import FPS, INDEX, Floats
 from edge.emotion import load_emotions
 from models.teacher import LEVELS, Teacher, TeacherConfig
 from quantize.data import EMOTIONS, DataError, load
@@ -100,6 +100,11 @@ class Lessons:
         self._epoch = -1
         self._turn(0)
         self.steps = len(self._stream.mels) // WINDOW // run.batch
+        if not self.steps:
+            raise DataError(
+                f"{len(self._stream.mels) / FPS:.0f} s of audio do not fill a batch of {run.batch} "
+                f"windows of {WINDOW / FPS:.1f} s; give more recordings, or a smaller 'batch'"
+            )
 
     def _turn(self, epoch: int) -> None:
         if epoch == self._epoch:

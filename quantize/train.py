@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from edge.contract import ARKIT_52, Floats
+from edge.contract import ARKIT_52, FPS, Floats
 from models.student import Student, StudentConfig
 from quantize.data import Clip, DataError, load
 from quantize.loop import keep_settings, plain_settings
@@ -135,7 +135,13 @@ class _Run:
     def train(self, stream: Stream) -> None:
         """One epoch over a rendition."""
         config, steps = self.config, len(stream.mels) // self.config.batch // self.config.window
-        total = max(1, steps) * config.epochs
+        if len(stream.mels) // config.batch < config.window + max(config.student.lookaheads):
+            raise DataError(
+                f"{len(stream.mels) / FPS:.0f} s of audio do not fill one batch of {config.batch} "
+                f"streams of {config.window / FPS:.1f} s; give more recordings, or a smaller "
+                "'batch' in --config"
+            )
+        total = steps * config.epochs
         self.losses, state = [], self.student.memory(config.batch)
         delays = torch.randint(len(config.student.lookaheads), (config.batch,))
         bar = tqdm(

@@ -20,6 +20,7 @@ from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError
 from edge.engine import open_engines
 from edge.pipeline import Pipeline
 from models.student import StudentConfig
+from quantize.data import DataError
 from quantize.export import export, load_student
 from quantize.loop import read_settings
 from quantize.losses import (
@@ -243,6 +244,14 @@ def test_other_settings_in_a_used_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("epochs: 3\n")
     with pytest.raises(ConfigError, match="other settings"):
         train(config(tmp_path, 2), tmp_path)
+
+
+def test_too_little_audio_for_a_batch_is_one_sentence(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    with pytest.raises(DataError, match="do not fill one batch of 99 streams"):
+        train(replace(config(recordings, 1), batch=99), tmp_path / "run")
 
 
 def test_a_run_file_is_read_back_and_flags_win(tmp_path: Path) -> None:
