@@ -88,9 +88,8 @@ def linear_reading(training: Sequence[Clip], seed: int = 0) -> torch.nn.Module:
 
     def closure() -> float:
         optimiser.zero_grad()
-        loss = (
-            F.cross_entropy(net.eval()(x), y, weight=weight) + 1e-3 * net[1].weight.square().sum()
-        )
+        loss: torch.Tensor = F.cross_entropy(net(x), y, weight=weight)
+        loss = loss + 1e-3 * (linear.weight**2).sum()
         loss.backward()
         return float(loss)
 
