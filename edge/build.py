@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import logging
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -44,6 +45,10 @@ class Built:
     """JSON of TensorRT's inspector; empty where no GPU is there to load the engine."""
     timing: bytes
     """Timing cache: the next build of anything similar is faster."""
+
+
+class UnbuiltError(MissingError):
+    """TensorRT is there, its engines are not."""
 
 
 def open_pair(
@@ -89,7 +94,7 @@ def _open(
         build(bundle, precision, trt, target, dla=dla)
         plan = read_plan(path)
     if plan is None:
-        raise MissingError(f"no engine built for {network.file} on this device; run edge-build")
+        raise UnbuiltError(f"no engine built for {network.file} on this device; run edge-build")
     log.info("TensorRT %s on %s: %s, %s", trt.__version__, cuda.gpu, network.file, precision)
     return TensorrtEngine(plan, network, trt, cuda)
 
@@ -232,6 +237,13 @@ def build_asked(args: argparse.Namespace) -> None:
             print(*paths, sep="\n")
     finally:
         cuda.close()
+
+
+def build_meanwhile(bundle: Bundle, precision: str | None) -> subprocess.Popen[bytes]:
+    """Start ``edge-build`` at the least priority; its engines are used from the next start on."""
+    log.warning("Building engines in the background, for the next start.")
+    words = ["nice", "-n", "19", sys.executable, "-m", "edge.build", "--bundle", str(bundle.folder)]
+    return subprocess.Popen([*words, "--precision", precision] if precision else words)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,8 +25,9 @@ def open_engines(
 
     ``tensorrt`` builds what its cache lacks and raises ``MissingError`` if it cannot run;
     ``tensorrt-dla`` does so with whatever a Jetson's DLA takes on the DLA, refusing if it is none.
-    ``auto`` never builds: it takes TensorRT where ``edge-build`` has been, and goes over to ONNX
-    Runtime, saying so once, when that fails now or later. ``precision`` ``None`` is fp32 for ONNX
+    ``auto`` does not wait for a build: it takes TensorRT where ``edge-build`` has been, and goes
+    over to ONNX Runtime, saying so once, when that fails now or later. As a service it then starts
+    the build in the background, for its next start. ``precision`` ``None`` is fp32 for ONNX
     Runtime; for TensorRT it is the fastest measured on this device, else fp16.
     """
     if engine not in ENGINES:
@@ -44,6 +45,7 @@ def open_engines(
             return Spared(fast[0], onnx[0], once), Spared(fast[1], onnx[1], once)
         except MissingError as error:
             once.say(error)
+            _build_meanwhile(error, bundle, precision)
     return onnx[0](), onnx[1]()
 
 
@@ -54,6 +56,14 @@ def _open_tensorrt(
     from edge.build import open_pair
 
     return open_pair(bundle, precision, may_build, dla)
+
+
+def _build_meanwhile(error: MissingError, bundle: Bundle, precision: str | None) -> None:
+    from edge.build import UnbuiltError, build_meanwhile
+    from edge.service import managed
+
+    if isinstance(error, UnbuiltError) and managed():
+        build_meanwhile(bundle, precision)
 
 
 class Once:

@@ -232,6 +232,23 @@ def test_a_second_network_that_fails_closes_the_first(
     assert all(cuda.closed for cuda in gpu.cudas.values())
 
 
+def test_a_service_on_auto_builds_in_the_background_for_its_next_start(
+    bundle: Bundle, trt: FakeTensorrt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("edge.build.subprocess.Popen", started.append)
+    open_engines(bundle, "auto", "fp32")
+    assert started == []  # somebody at a terminal can run edge-build
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    generator, _ = open_engines(bundle, "auto", "fp32")
+    assert isinstance(generator, OnnxEngine)
+    (command,) = started
+    assert command[:3] == ["nice", "-n", "19"]
+    assert command[4:] == [
+        "-m", "edge.build", "--bundle", str(bundle.folder), "--precision", "fp32"
+    ]  # fmt: skip
+
+
 def test_auto_takes_built_engines(bundle: Bundle, trt: FakeTensorrt) -> None:
     for engine in open_engines(bundle, "tensorrt"):
         engine.close()

@@ -23,7 +23,7 @@ from edge.contract import ARKIT_52, FPS, INDEX, AudioBlock, Floats
 from edge.emotion import load_emotions
 from edge.engine import open_engines
 from edge.pipeline import Pipeline
-from edge.record import CsvRecord
+from edge.record import open_record
 from tests.fakes import DEMO
 
 pytest.importorskip("websockets", reason="the preview needs websockets: pip install websockets")
@@ -213,7 +213,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory, demo: Floats) -> Path:
     bundle = read_bundle(DEFAULT)
     pipeline = Pipeline(bundle, open_engines(bundle, "onnxruntime", None), bundle.lookahead, 1)
     path = tmp_path_factory.mktemp("preview") / "demo.csv"
-    with closing(CsvRecord(str(path))) as record:
+    with closing(open_record(str(path))) as record:
         for frame in [*pipeline.push(AudioBlock(demo, 0, 0.0)), *pipeline.flush(0.0)]:
             record.send(frame)
     return path
