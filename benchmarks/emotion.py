@@ -91,7 +91,7 @@ def linear_reading(training: Sequence[Clip], seed: int = 0) -> torch.nn.Module:
         loss: torch.Tensor = F.cross_entropy(net(x), y, weight=weight)
         loss = loss + 1e-3 * (linear.weight**2).sum()
         loss.backward()
-        return float(loss)
+        return loss.item()
 
     optimiser.step(closure)
     return net

@@ -106,6 +106,47 @@ def reconnects(record: Record) -> str:
     return rows(["lost how", "times", "kB of memory", "threads", "open files"], body)
 
 
+def codebook(record: Record) -> str:
+    """The codebook beside principal components at the same bits a second."""
+    found = record["results"]
+    pca = found["principal_components"]
+    bits = f"{found['bits_per_second']:.0f}"
+    body = [
+        ["two levels of codes", bits, f"{found['unseen']['explained']:.1%}"],
+        [
+            f"{pca['components']} principal components, {pca['bits_each']} bits each, "
+            f"{pca['per_second']:g} a second",
+            bits, f"{pca['explained']:.1%}",
+        ],
+    ]  # fmt: skip
+    used = found["all"]
+    return rows(["motion as", "bits a second", "variance kept"], body) + (
+        f"\nOver all captures {used['slow_used']:.1%} of the slow and {used['fast_used']:.1%} of "
+        "the fast codes are used.\n"
+    )
+
+
+def emotion(record: Record) -> str:
+    """Emotion heard in voices never heard."""
+    found = record["results"]
+    body = [
+        [name, *(f"{row[k]['right']:.0%} / {row[k]['mean_recall']:.0%}" for k in KINDS), clips]
+        for name, row in found.items()
+        if isinstance(row, dict) and "embedding" in row
+        for clips in [row["embedding"]["clips"]]
+    ]
+    again, listeners = found["retrieval, described faces"], found["variance_and_listeners"]
+    return rows(["right / mean recall", "embedding", "prosody, linear", "clips"], body) + (
+        f"\nA voice finds a described face of its emotion first in {again['face_of_voice']:.0%} of "
+        f"{again['pairs']} cases, a face a voice in {again['voice_of_face']:.0%}; by chance "
+        f"{again['by_chance']:.0%}. Variance beside the share of listeners who recognised a "
+        f"clip: rank correlation {listeners['rank_correlation']:.2f} (p {listeners['p']:.2g}).\n"
+    )
+
+
+KINDS = ("embedding", "prosody")
+
+
 def cost(record: Record) -> str:
     """Ours and the peers, from one run on one core."""
     body = []
@@ -191,6 +232,8 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "systems": ("peers", systems),
     "latency": ("latency", latency),
     "reconnects": ("reconnects", reconnects),
+    "codebook": ("codebook", codebook),
+    "emotion": ("emotion", emotion),
     "cost": ("speed", cost),
     "stages": ("speed", stages),
     "streams": ("scale", streams),
