@@ -142,7 +142,7 @@ def test_a_batch_that_is_interrupted_leaves_whole_files_only(tmp_path: Path, dem
     for name in "abc":
         soundfile.write(tmp_path / f"takes/{name}.wav", np.tile(demo, 20), SAMPLE_RATE)
     command = [sys.executable, "-m", "edge.batch", str(tmp_path / "takes")]
-    # A test run in the background of a shell has its interrupts ignored, and its children inherit it.
+    # A shell ignores interrupts for what it runs in the background, and children inherit that.
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "faces")],
         cwd=ROOT, stderr=subprocess.PIPE, text=True,
