@@ -52,7 +52,7 @@ def components(taught: Motion, held: Motion, bits: float) -> dict[str, Any]:
 def _coded(x: Floats, basis: Floats, low: Floats, high: Floats, depth: int, stride: int) -> Floats:
     levels = 2**depth - 1
     kept = (x @ basis.T)[::stride]
-    steps = np.round(np.clip((kept - low) / (high - low), 0, 1) * levels) / levels
+    steps = np.round(np.clip((kept - low) / np.maximum(high - low, 1e-6), 0, 1) * levels) / levels
     at = np.arange(len(kept)) * stride
     whole = [np.interp(np.arange(len(x)), at, column) for column in (steps * (high - low) + low).T]
     return np.asarray(np.stack(whole, 1) @ basis, np.float32)

@@ -168,7 +168,7 @@ def sureness(net: Embedding, clips: Sequence[Clip], folder: Path) -> tuple[Float
 def listeners(path: Path) -> dict[str, float]:
     """Recording -> share of listeners who named the emotion meant (EMO-DB's own test)."""
     found = {}
-    for line in path.read_text("latin1").splitlines()[1:]:
+    for line in path.read_text("latin1").split("\n")[1:]:
         words = line.split()
         if len(words) >= 3:
             share = "".join(ch for ch in words[2] if ch.isdigit() or ch == ",").replace(",", ".")
