@@ -20,6 +20,8 @@ def stream_audio(path: str | Path) -> Iterator[Floats]:
     Channels are averaged. Raises ``InputError`` for a file that is missing, empty or no audio.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, not an audio file; edge-batch does whole folders")
     if not path.is_file():
         raise InputError(f"{path}: no such audio file; check the path")
     try:

@@ -50,6 +50,8 @@ class Batch:
 
     def __init__(self, out: Path, form: str, config: Config, force: bool = False) -> None:
         """``MissingError`` or ``UsageError`` where no face could be made."""
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out}: a file, not a folder; choose another place")
         self._out, self._form, self._config, self._force = out, form, config, force
         self._bundle: Bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
         self._lookahead = faces_of(config.lookahead, self._bundle)
@@ -68,7 +70,7 @@ class Batch:
             if other := self._taken.get(goal):
                 raise InputError(f"{path}: its faces would overwrite those of {other.name}")
             self._taken[goal] = path
-            if not self._force and _up_to_date(goal, path):
+            if not self._force and _up_to_date(goal, path, self._form):
                 self.skipped += 1
                 return
             try:
@@ -98,8 +100,19 @@ class Batch:
         }
 
 
-def _up_to_date(goal: Path, source: Path) -> bool:
-    return goal.exists() and goal.stat().st_mtime >= source.stat().st_mtime
+def _up_to_date(goal: Path, source: Path, form: str) -> bool:
+    """``ConfigError`` if ``goal`` is in the other of the two formats that end in .csv."""
+    if not goal.exists():
+        return False
+    if SUFFIXES[form] == ".csv":
+        with goal.open("rb") as file:
+            found = "livelink" if file.read(9) == b"Timecode," else "csv"
+        if found != form:
+            raise ConfigError(
+                f"{goal}: there already, as {found} and not {form}; choose another --out, "
+                "or --force to overwrite it"
+            )
+    return goal.stat().st_mtime >= source.stat().st_mtime
 
 
 def find_audio(folder: Path) -> list[Path]:

@@ -51,7 +51,6 @@ examples:
   edge-run --mic file:speech.wav --offline --render speech.mp4
   edge-run --preview                                  a live head at http://127.0.0.1:39542
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
-
   edge-run --to "vmc://127.0.0.1?preset=vrm1" --to "livelink://10.0.0.9?fps=30&region=mouth"
 
 exit status: 0 done, 2 usage, 66 no input (file or microphone), 69 something is missing

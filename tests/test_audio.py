@@ -96,7 +96,7 @@ def test_a_flac_cut_in_the_middle_never_shows_a_traceback(tmp_path: Path) -> Non
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "nowhere.wav", tmp_path):
-        with pytest.raises(InputError, match="no such audio file") as caught:
+    for path, words in ((tmp_path / "nowhere.wav", "no such audio file"), (tmp_path, "a folder")):
+        with pytest.raises(InputError, match=words) as caught:
             read_audio(path)
         assert str(path) in str(caught.value)

@@ -120,7 +120,25 @@ def test_a_place_that_cannot_be_written_is_named(takes, tmp_path, capsys) -> Non
     (tmp_path / "faces").write_text("a file, not a folder")
     status, _, said = batch(capsys, takes, "--out", tmp_path / "faces")
     assert status == 78
-    assert "faces: File exists" in said
+    assert "faces: a file, not a folder; choose another place" in said
+
+
+def test_the_other_csv_is_neither_taken_for_this_one_nor_overwritten(
+    takes, tmp_path, capsys
+) -> None:
+    out = tmp_path / "faces"
+    batch(capsys, takes, "--out", out)
+    before = (out / "a.csv").read_bytes()
+    status, summary, said = batch(capsys, takes, "--out", out, "--format", "livelink")
+    assert (status, summary["up_to_date"], len(summary["failed"])) == (78, 0, 3)
+    assert "a.csv: there already, as csv and not livelink; choose another --out" in said
+    assert (out / "a.csv").read_bytes() == before
+    os.utime(out / "a.csv", (1, 1))
+    assert batch(capsys, takes, "--out", out, "--format", "livelink")[0] == 78
+    again = batch(capsys, takes, "--out", out, "--format", "livelink", "--force")[1]
+    assert again["done"] == 3
+    assert batch(capsys, takes, "--out", out, "--format", "livelink")[1]["up_to_date"] == 3
+    assert batch(capsys, takes, "--out", out)[0] == 78
 
 
 def test_a_terminal_shows_how_far_it_is(takes: Path, tmp_path: Path) -> None:

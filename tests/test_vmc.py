@@ -131,9 +131,10 @@ def test_refused_datagrams_are_counted_and_told_once(caplog: pytest.LogCaptureFi
     ("url", "words"),
     [
         ("tcp://127.0.0.1:1", "unknown scheme 'tcp'.*vmc"),
-        ("127.0.0.1:39539", "unknown scheme"),
-        ("", "unknown scheme"),
-        ("vmc://127.0.0.1:99999", "Port out of range"),
+        ("127.0.0.1:39539", "no scheme; write vmc://127.0.0.1:39539, or one of vmc, vrchat"),
+        ("localhost:39539", "no scheme; write vmc://localhost:39539"),
+        ("", "no scheme; write vmc://HOST,"),
+        ("vmc://127.0.0.1:99999", "Port out of range.*; write it as SCHEME://HOST:PORT"),
         ("vmc://127.0.0.1:abc", "Port could not be cast"),
         ("vmc://", "vmc://HOST:PORT"),
         ("vmc://:39539", "vmc://HOST:PORT"),

@@ -52,9 +52,11 @@ def open_output(url: str, delay: float = 0.0) -> Sink:
         port = parts.port
         given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        raise ConfigError(f"{where}: {error}; write it as SCHEME://HOST:PORT") from error
     if parts.scheme not in SCHEMES:
         known = ", ".join(SCHEMES)
+        if "://" not in url:
+            raise ConfigError(f"{where}: no scheme; write vmc://{url or 'HOST'}, or one of {known}")
         raise ConfigError(f"{where}: unknown scheme '{parts.scheme}'; known: {known}")
     if not parts.hostname or parts.path:
         raise ConfigError(f"{where}: write it as {parts.scheme}://HOST:PORT?option=value")

@@ -33,7 +33,7 @@ def read_record(path: Path) -> Floats:
             missing = [name for name in ("time_s", *ARKIT_52) if name not in names]
             if missing:
                 raise InputError(
-                    f"{path}: no column '{missing[0]}'; give a file of edge-run --record"
+                    f"{path}: no column '{missing[0]}'; give a file of edge-run --record csv:OUT"
                 )
             lines = file.readlines()
             if not lines:
