@@ -43,7 +43,7 @@ check: $(VENV)/.test
 test-base: VENV := .venv-base
 test-base:
 	$(PYTHON) -m venv .venv-base
-	.venv-base/bin/pip install --quiet --disable-pip-version-check -e . pytest hypothesis python-osc
+	.venv-base/bin/pip install --quiet --disable-pip-version-check -e '.[preview]' pytest hypothesis python-osc
 	.venv-base/bin/python -m pytest -m "not slow and not toolchain" --ignore tests/test_systemd_boot.py
 
 # The shipped bundle again, from data to networks: about 50 minutes on one core, resumable.
