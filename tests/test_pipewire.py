@@ -57,7 +57,7 @@ def test_faces_never_stop_rest_during_the_fault_and_move_after_it(
     server: SoundServer, fault: str
 ) -> None:
     outcome = FAULTS[fault](server)
-    assert outcome.longest_pause_s < 2.0  # receivers drop it after 0.5 s; and a busy machine
+    assert outcome.longest_pause_s < 0.5  # receivers give up after that
     assert outcome.back_s < 6  # nan is not
     if fault in BACK_IN:
         assert outcome.rest_s < 1.5

@@ -37,7 +37,7 @@ QUICK = ("unplugged", "server restarted", "suspended")
 def test_faces_never_stop_rest_during_the_fault_and_move_after_it(fault: str) -> None:
     with closing(SoundServer(PULSEAUDIO)) as server:
         outcome = PULSE_FAULTS[fault](server)
-    assert outcome.longest_pause_s < 2.0  # receivers drop it after 0.5 s; and a busy machine
+    assert outcome.longest_pause_s < 0.5  # receivers give up after that
     assert outcome.back_s < 6  # nan is not
     assert outcome.reconnects >= 1
     if fault != "missing at start":
