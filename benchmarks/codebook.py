@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks import report
 from edge.contract import ARKIT_52, FPS, EdgeError, Floats
-from quantize.codebook import Motion, bits_per_second, measure, motion, through
+from quantize.codebook import Motion, bits_per_second, explained, measure, motion, through
 from quantize.data import load
 from quantize.loop import load_average
 
@@ -56,12 +56,6 @@ def _coded(x: Floats, basis: Floats, low: Floats, high: Floats, depth: int, stri
     at = np.arange(len(kept)) * stride
     whole = [np.interp(np.arange(len(x)), at, column) for column in (steps * (high - low) + low).T]
     return np.asarray(np.stack(whole, 1) @ basis, np.float32)
-
-
-def explained(shown: Floats, held: Motion) -> float:
-    """Share of the variance (about 0, in deviations) of live channels that ``shown`` keeps."""
-    live, truth = held.live[: len(shown)], held.faces[: len(shown)]
-    return float(1 - ((shown - truth) ** 2)[live].sum() / (truth**2)[live].sum())
 
 
 def channels(shown: Floats, held: Motion) -> dict[str, dict[str, float]]:

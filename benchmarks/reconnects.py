@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,18 +17,15 @@ from contextlib import closing
 from typing import Any
 
 from benchmarks import report
+from benchmarks.live import rss_mb
 from benchmarks.soundserver import SoundServer, missing_tools
 from edge.microphone import Microphone
-
-PAGE_KB = resource.getpagesize() / 1024
 
 
 def usage() -> dict[str, float]:
     """Resident memory (kB), threads and file descriptors of this process."""
-    with open("/proc/self/statm") as file:
-        resident = int(file.read().split()[1]) * PAGE_KB
     counts = (len(os.listdir(f"/proc/self/{what}")) for what in ("task", "fd"))
-    return dict(zip(("rss_kb", "threads", "fds"), (resident, *counts), strict=True))
+    return dict(zip(("rss_kb", "threads", "fds"), (1000 * rss_mb(), *counts), strict=True))
 
 
 def heard(mic: Microphone, within: float = 10.0) -> None:

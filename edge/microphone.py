@@ -116,7 +116,7 @@ class Opening:
 
 
 class Search:
-    """When PortAudio should list its devices anew: it costs memory, and 0.1 s or more.
+    """When PortAudio should list its devices anew: it loads every ALSA plugin and takes 0.1 s.
 
     Devices that came, or a server that was restarted, are only seen then; a source of a server that
     is still there is not listed by PortAudio at all. So: each try for a while after something

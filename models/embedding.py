@@ -94,7 +94,10 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def sample(
-    mean: Tensor, log_variance: Tensor, temperature: float, generator: torch.Generator
+    mean: Tensor,
+    log_variance: Tensor,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """A point of the distribution, on the sphere again; temperature 0 gives the mean."""
     noise = torch.randn(mean.shape, generator=generator)

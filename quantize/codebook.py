@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edge.contract import ARKIT_52, FPS, Floats
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from quantize.data import Clip, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
+from quantize.losses import shape_loss, velocity_loss
 from quantize.targets import arkit_spread, fit_scales, targets
 
 WINDOW = 128
@@ -84,6 +84,8 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
     held = motion(held_clips, training) if any(c.capture for c in held_clips) else taught
     pools = [np.flatnonzero(taught.source[:-WINDOW] == k) for k in np.unique(taught.source)]
 
+    ones = torch.ones(len(ARKIT_52))  # faces are in deviations already
+
     def losses(net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
         # Every system as often: four minutes of iPhone takes have all the brows there are.
         starts = [rng.choice(pools[k % len(pools)]) for k in range(run.batch)]
@@ -91,11 +93,9 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
         faces = torch.from_numpy(taught.faces[at])
         live = torch.from_numpy(taught.live[at].astype(np.float32))
         shown, _, commitment = net(faces * live)
-        error = F.huber_loss(shown, faces, reduction="none", delta=2.0)
-        jumps = ((shown - faces).diff(dim=1) ** 2 * live[:, 1:]).sum() / live.sum()
         return {
-            "shape": 2 * (error * live).sum() / live.sum(),
-            "velocity": run.velocity * jumps,
+            "shape": shape_loss(shown, faces, live, ones),
+            "velocity": run.velocity * velocity_loss(shown, faces, live, ones),
             "commitment": run.commitment * commitment,
         }
 
@@ -117,14 +117,18 @@ def through(net: Codebook, held: Motion) -> tuple[Floats, NDArray[np.int64], NDA
     return shown[0].numpy(), slow[0].numpy(), fast[0].numpy()
 
 
+def explained(shown: Floats, held: Motion) -> float:
+    """Share of the variance (about 0, in deviations) of live channels that ``shown`` keeps."""
+    live, truth = held.live[: len(shown)], held.faces[: len(shown)]
+    return float(1 - ((shown - truth) ** 2)[live].sum() / (truth**2)[live].sum())
+
+
 def measure(net: Codebook, held: Motion) -> dict[str, float]:
     """Explained variance over live channels, and the share of each level's codes that is used."""
     shown, slow, fast = through(net, held)
-    live, truth = held.live[: len(shown)], held.faces[: len(shown)]
-    error, power = ((shown - truth) ** 2)[live].sum(), (truth**2)[live].sum()
     codes = net.config.codes
     return {
-        "explained": float(1 - error / power),
+        "explained": explained(shown, held),
         "slow_used": len(np.unique(slow)) / codes,
         "fast_used": len(np.unique(fast)) / codes,
     }

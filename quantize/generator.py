@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from edge.contract import INDEX, Floats
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
-from models.embedding import Embedding, EmbeddingConfig
+from models.embedding import Embedding, EmbeddingConfig, sample
 from models.generator import CodeGenerator, GeneratorConfig, generate
 from models.teacher import LEVELS, Teacher, TeacherConfig
 from quantize.codebook import motion
@@ -136,8 +136,7 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
             slow.append(one.slow[at // SLOW : (at + SPAN) // SLOW])
             fast.append(one.fast[at // FAST : (at + SPAN) // FAST])
             mean, log_variance = (x[int(rng.integers(len(x)))] for x in one.emotion)
-            drawn = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-            emotion.append(F.normalize(drawn, dim=0))
+            emotion.append(sample(mean, log_variance))
         truth = torch.stack(slow)
         slow_logits, fast_logits = net(
             torch.stack(content), torch.stack(emotion), parts.codebook.slow.lookup(truth)

@@ -127,7 +127,7 @@ class Lessons:
         starts = rng.integers(len(stream.mels) - WINDOW, size=run.batch)[rows]
         at = starts[:, None] + np.arange(WINDOW)
         clip = stream.clip[at]
-        style = one_hot(np.where(clip >= 0, self._style[clip], -1), net_styles(run))
+        style = one_hot(np.where(clip >= 0, self._style[clip], -1), run.model.styles)
         style *= (torch.rand(len(at), 1, 1) < 0.5).float()
         level = one_hot(np.zeros_like(clip), len(LEVELS))
         mels = masked(torch.from_numpy(stream.mels[at]))
@@ -152,7 +152,7 @@ class Lessons:
         rows, others = said[:, None] + np.arange(ACTED), felt[:, None] + np.arange(ACTED)
         strength = rng.integers(1, len(LEVELS), size=len(said))
         level = one_hot(np.repeat(strength[:, None], ACTED, axis=1), len(LEVELS))
-        style = torch.zeros(len(said), ACTED, net_styles(self.run))
+        style = torch.zeros(len(said), ACTED, self.run.model.styles)
         words, moods = (masked(torch.from_numpy(stream.mels[at])) for at in (rows, others))
         own, other = self._emotion[stream.clip[said]], self._emotion[stream.clip[felt]]
         lips = stream.targets[rows]
@@ -201,11 +201,6 @@ def masked(mels: Tensor, spans: int = 4, longest: int = 20) -> Tensor:
 def one_hot(index: NDArray[np.int64], size: int) -> Tensor:
     """(...) indices to (..., size); all zero where negative."""
     return torch.eye(size + 1)[torch.from_numpy(np.where(index < 0, size, index))][..., :size]
-
-
-def net_styles(run: TeacherRun) -> int:
-    """Length of the style vector."""
-    return run.model.styles
 
 
 def _place(names: Sequence[str], name: str | None) -> int:

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from benchmarks.codebook import channels, components, explained
+from benchmarks.codebook import channels, components
 from benchmarks.emotion import accuracy, listeners, pitch, prosody
 from benchmarks.scope import bursts, figures
 from edge.contract import INDEX, SAMPLE_RATE
-from quantize.codebook import Motion
+from quantize.codebook import Motion, explained
 from quantize.data import EMOTIONS
 
 pytestmark = pytest.mark.toolchain
