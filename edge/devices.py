@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,37 @@ def import_sounddevice() -> Any:
     # which keeps 12 kB each time it is loaded anew. So it stays; elsewhere it is not there.
     with suppress(OSError):
         ctypes.CDLL("libpixman-1.so.0")
+    _spare_shared_memory()
     return sounddevice
+
+
+@cache
+def _spare_shared_memory() -> None:
+    """Let PulseAudio send audio through its socket instead: 64 kB a second may as well be copied.
+
+    A daemon that dies while ALSA holds half a fragment of shared memory leaves libpulse (16.1)
+    waiting for that half with its lock held, and who closes the stream waits for the lock: one
+    restart of the daemon in thirty was not survived. Only a ``client.conf`` can say so; this one,
+    in memory, includes the user's own.
+    """
+    fd = os.memfd_create("edge-client.conf")
+    rows = [f".include {path}\n" for path in pulse_config()]
+    os.write(fd, "".join([*rows, "enable-shm = no\n"]).encode())
+    os.environ["PULSE_CLIENTCONFIG"] = f"/proc/{os.getpid()}/fd/{fd}"
+
+
+def pulse_config() -> list[Path]:
+    """The files that libpulse's programs read their settings from, in that order."""
+    named = os.environ.get("PULSE_CLIENTCONFIG")
+    home = Path.home()
+    places = (
+        Path(named) if named else None,
+        Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pulse/client.conf",
+        home / ".pulse/client.conf",
+        Path("/etc/pulse/client.conf"),
+    )
+    found = next((path for path in places if path and path.is_file()), None)
+    return [found, *sorted(found.with_name(f"{found.name}.d").glob("*.conf"))] if found else []
 
 
 def surroundings() -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge.audio import clean
-from edge.contract import SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
+from edge.contract import SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError, MissingError
 from edge.devices import Choice, choose, import_sounddevice, quiet, restart, surroundings
 from edge.fresh import FreshQueue
 from edge.realtime import first_in_line
@@ -29,6 +30,10 @@ CHECK, RETRY = 0.1, 0.5
 LOST, FIRST = 0.5, 3.0
 """Seconds without a callback after which a stream counts as lost: while running (bursts behind
 PulseAudio reach 80 ms) and for the first one (up to 1.9 s was measured)."""
+
+
+STUCK = 20.0
+"""Seconds in the sound system after which it will not come back: the slowest device seen took 2."""
 
 
 class Arrivals:
@@ -178,6 +183,7 @@ class Microphone:
         self._opening: Opening | None = None
         self._search = Search(clock)
         self._end, self._ended_at = 0, 0.0
+        self._inside_since = math.inf
         self.reconnects = 0
         self.state = "missing"
         """``listening``, ``missing`` (cannot be opened) or ``lost`` (was open, is being closed)."""
@@ -221,8 +227,9 @@ class Microphone:
             self.state = "lost"
             log.warning("microphone '%s': no audio; opening it again", self._mic)
             self._search.lost()
-        self._shut()
+        self._inside_since = self._clock()
         try:
+            self._shut()
             with quiet():
                 if self._search.worthwhile():
                     restart(self._sounddevice)
@@ -234,6 +241,9 @@ class Microphone:
             # Whatever it was: without this thread the microphone would stay lost for ever.
             log.debug("still no microphone: %s", error)
             self.state = "missing"
+        finally:
+            self._inside_since = math.inf
+        if self._opening is None:
             self._stop.wait(RETRY)
 
     def _shut(self) -> None:
@@ -250,8 +260,17 @@ class Microphone:
         return self._queue.dropped
 
     def read(self, timeout: float) -> AudioBlock | None:
-        """The next block at 16 kHz; ``None`` if none came in ``timeout`` seconds."""
+        """The next block at 16 kHz; ``None`` if none came in ``timeout`` seconds.
+
+        Raises ``MissingError`` if the sound system does not return from a call any more: nothing
+        but a new process helps then, and a service gets one.
+        """
         item = self._queue.get(timeout)
+        if item is None and self._clock() - self._inside_since > STUCK:
+            raise MissingError(
+                f"the sound system has hung for {STUCK:.0f} s over microphone '{self._mic}'; "
+                "start again, and if it hangs again restart PipeWire or PulseAudio"
+            )
         return None if item is None else self._block(*item)
 
     def _block(self, opening: Opening, raw: Floats, first: int, arrived: float) -> AudioBlock:
@@ -277,4 +296,8 @@ class Microphone:
         """Release the device."""
         self._stop.set()
         self._thread.join(2.0)
-        self._shut()
+        if self._thread.is_alive():
+            # PortAudio's own farewell would wait for the hung call for ever.
+            atexit.unregister(self._sounddevice._exit_handler)
+        else:
+            self._shut()

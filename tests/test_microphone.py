@@ -11,9 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.contract import SAMPLE_RATE, InputError
-from edge.devices import PULSE_KEYS, choose, quiet, restart, surroundings
-from edge.microphone import FIRST, LOST, Arrivals, Level, Microphone, Search
+from edge.contract import SAMPLE_RATE, InputError, MissingError
+from edge.devices import (
+    PULSE_KEYS,
+    _spare_shared_memory,
+    choose,
+    pulse_config,
+    quiet,
+    restart,
+    surroundings,
+)
+from edge.microphone import FIRST, LOST, STUCK, Arrivals, Level, Microphone, Search
 
 
 class Clock:
@@ -82,6 +90,9 @@ class PortAudio:
 
     def InputStream(self, **settings: Any) -> Stream:
         return Stream(self, **settings)
+
+    def _exit_handler(self) -> None:
+        """What sounddevice does at exit."""
 
     def _terminate(self) -> None:
         assert not self.open, "PortAudio must not be ended under an open stream"
@@ -336,6 +347,52 @@ def test_nothing_leaks_over_1000_reconnects() -> None:
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
     mic.close()
     assert audio.open == []
+
+
+def test_a_sound_system_that_hangs_ends_the_run_with_a_sentence_and_the_process_can_exit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    audio, clock = PortAudio(USB), Clock()
+    hung, let_go = threading.Event(), threading.Event()
+    forgotten: list[object] = []
+    monkeypatch.setattr("atexit.unregister", forgotten.append)
+
+    def never_returns() -> None:
+        hung.set()
+        let_go.wait()
+
+    mic = Microphone("default", 12, clock=clock, sounddevice=audio)
+    assert mic.read(0) is None  # silence alone is no error, however long
+    audio.open[0].abort = never_returns  # type: ignore[method-assign]
+    clock.now += 1000
+    assert hung.wait(5)
+    assert mic.read(0) is None
+    clock.now += STUCK + 1
+    with pytest.raises(MissingError, match="hung for 20 s over microphone 'default'; start again"):
+        mic.read(0)
+    mic._thread.join = lambda timeout=None: None  # type: ignore[method-assign]
+    mic.close()
+    assert forgotten == [audio._exit_handler]  # which would wait for ever
+    let_go.set()
+
+
+def test_pulse_audio_is_told_to_spare_shared_memory_and_the_user_s_settings_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = tmp_path / "pulse"
+    (home / "client.conf.d").mkdir(parents=True)
+    (home / "client.conf").write_text("default-source = mine\n")
+    (home / "client.conf.d" / "more.conf").write_text("autospawn = no\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("PULSE_CLIENTCONFIG", "")
+    _spare_shared_memory.__wrapped__()
+    assert Path(os.environ["PULSE_CLIENTCONFIG"]).read_text().splitlines() == [
+        f".include {home}/client.conf",
+        f".include {home}/client.conf.d/more.conf",
+        "enable-shm = no",
+    ]
+    monkeypatch.setenv("PULSE_CLIENTCONFIG", str(home / "client.conf.d" / "more.conf"))
+    assert pulse_config() == [home / "client.conf.d" / "more.conf"]
 
 
 def test_silenced_file_descriptors_come_back(capfd: pytest.CaptureFixture[str]) -> None:
