@@ -9,11 +9,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
+import numpy as np
 import yaml
 
-from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, MissingError, UsageError
+from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, MissingError, UsageError
 from edge.features import N_MELS, WINDOW
 
 SCHEMA = 1
@@ -49,6 +51,19 @@ class Network:
     """The same network as ``fp16`` or ``int8``; ``file`` itself is fp32."""
 
 
+class Tables(NamedTuple):
+    """Arrays that the runtime uses outside the networks (``codes.npz``)."""
+
+    slow: Floats
+    """(K, 48) vectors of the slow codes."""
+    fast: Floats
+    """(K, 64) of the fast codes."""
+    emotion_weight: Floats
+    """(E, D) what reads the emotion's mean."""
+    emotion_bias: Floats
+    """(E,)"""
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A checked ``bundle.yaml``."""
@@ -60,7 +75,9 @@ class Bundle:
     lookahead: int
     """The one to use unless told otherwise."""
     generator: Network
-    """mels (1, 1, 40), lookahead (1, K) one-hot, state -> latent, state."""
+    """mels (1, 1, 40), lookahead (1, K) one-hot, state -> latent, state; where ``codes`` is there
+    also codes (1, 1, 2 K), logits of the slow and the fast code, and emotion (1, 1, 2 D), mean and
+    log-variance."""
     decoder: Network
     """latent, state -> weights (1, 1, 52) in ARKit range, not clamped, state."""
     rest: Mapping[str, float]
@@ -69,6 +86,10 @@ class Bundle:
     """Names of the data sets it was trained on."""
     git: str
     """Commit of the code that exported it."""
+    codes: File | None = None
+    """Vectors of the codes and reading of the emotion, as ``Tables``; old bundles have none."""
+    emotions: tuple[str, ...] = ()
+    """Names of the emotions that ``codes`` can read."""
     quantised: Mapping[str, Any] = field(default_factory=dict)
     """How the int8 networks were made: calibration set by SHA-256, method, layers left in fp32."""
 
@@ -97,6 +118,17 @@ class Bundle:
             )
         return _as(self.generator, precision), _as(self.decoder, precision)
 
+    def tables(self) -> Tables | None:
+        """What ``codes`` holds."""
+        if self.codes is None:
+            return None
+        path = self.folder / self.codes.file
+        try:
+            with np.load(path) as stored:
+                return Tables(*(stored[name].astype(np.float32) for name in Tables._fields))
+        except (OSError, KeyError, ValueError, BadZipFile) as error:
+            raise MissingError(f"{path}: not readable ({error}); export it again") from error
+
     @property
     def offered_ms(self) -> dict[int, int]:
         """Look-aheads as a person names them, in whole ms, to faces."""
@@ -114,7 +146,8 @@ class Bundle:
             "shapes": list(ARKIT_52),
         }
         partial = self.folder / "bundle.part"
-        for part, key in ((plain, "quantised"), *((plain[n], "variants") for n in NETWORKS)):
+        optional = [(plain, key) for key in ("quantised", "codes", "emotions")]
+        for part, key in (*optional, *((plain[n], "variants") for n in NETWORKS)):
             if not part[key]:
                 del part[key]
         partial.write_text(yaml.safe_dump(head | _listed(plain), sort_keys=False, width=100))
@@ -139,6 +172,8 @@ def read_bundle(folder: Path) -> Bundle:
             rest={str(k): float(v) for k, v in raw["rest"].items()},
             data=tuple(raw["data"]),
             git=str(raw["git"]),
+            codes=File(**raw["codes"]) if "codes" in raw else None,
+            emotions=tuple(str(name) for name in raw.get("emotions", ())),
             quantised=dict(raw.get("quantised", {})),
         )
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -152,6 +187,8 @@ def read_bundle(folder: Path) -> Bundle:
         parts: list[Network | File] = [network, *network.variants.values()]
         for part in parts:
             _check_file(folder / part.file, part.sha256)
+    if bundle.codes:
+        _check_file(folder / bundle.codes.file, bundle.codes.sha256)
     return bundle
 
 
@@ -192,6 +229,8 @@ def _fits(bundle: Bundle) -> bool:
         and "latent" in generator.outputs
         and decoder.inputs.get("latent") == generator.outputs["latent"]
         and decoder.outputs.get("weights") == (1, 1, len(ARKIT_52))
+        and (bundle.codes is None or {"codes", "emotion"} <= generator.outputs.keys())
+        and bool(bundle.emotions) == (bundle.codes is not None)
         and all(
             network.outputs.get(name.replace("state.", "state_out.", 1)) == shape
             for network in (generator, decoder)

@@ -79,6 +79,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
     p.add_argument("--engine", choices=ENGINES, help="what runs the networks (default: auto)")
     p.add_argument("--precision", choices=PRECISIONS, help="of the networks")
+    p.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="draw the face by its chances and --seed: 0 the likeliest (default), 1 fairly drawn",
+    )
     p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
     p.add_argument("--record", metavar="[FORMAT:]OUT", help=RECORD)
     p.add_argument(
@@ -172,6 +178,7 @@ def _config(args: argparse.Namespace) -> Config:
             "engine",
             "precision",
             "seed",
+            "temperature",
             "record",
             "record_audio",
             "max_latency_ms",

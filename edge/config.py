@@ -67,7 +67,9 @@ class Config:
     lookahead: Annotated[int, Between(0, 1000)] | None = None
     """Milliseconds of future audio a face may hear; the bundle's own choice if absent."""
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0
-    """Sets blinks, glances and head motion."""
+    """Sets blinks, glances, head motion, and what ``temperature`` draws."""
+    temperature: Annotated[float, Between(0, 2)] = 0.0
+    """Draws the face by its chances, and ``seed``: 0 shows the likeliest one, 1 draws fairly."""
     record: str | None = None
     """File for the faces, as ``OUT.csv``, ``OUT.json``, ``OUT.glb`` or ``FORMAT:OUT``."""
     meter: bool = False

@@ -27,6 +27,13 @@ def load_emotions() -> tuple[dict[str, Floats], dict[str, str]]:
     return offsets, raw["synonyms"]
 
 
+@cache
+def load_valence() -> dict[str, float]:
+    """Name to how pleasant it is, -1 to 1."""
+    table: dict[str, float] = yaml.safe_load(TABLE.read_text("utf-8"))["valence"]
+    return table
+
+
 def emotion_named(word: str) -> str:
     """The emotion that a name or a synonym means; ``ValueError`` names the nearest right one."""
     offsets, synonyms = load_emotions()

@@ -82,6 +82,11 @@ class Face:
         depth = max(1, lookahead)
         self._verdicts = deque([heard[0]] * (depth - len(heard)) + heard, maxlen=depth)
 
+    @property
+    def speaks(self) -> bool:
+        """Is there speech now, so that the mouth is free to move?"""
+        return self._free > 0.5
+
     def set_gains(self, gains: Mapping[str, float]) -> None:
         """Multiply shapes by these from now on; absent ones by 1."""
         factors = np.ones(52, np.float32)

@@ -149,14 +149,18 @@ class Live:
         """Show an emotion from now on."""
         seconds = self.config.emotion.blend if blend is None else blend
         turn = self.pipeline.face.mood.turn
+        self.inbox.put(partial(self.pipeline.follow_feeling, None))
         self.inbox.put(partial(turn, emotion_named(word), intensity, seconds))
         self.pending.pop("emotion", None)
 
     def emotion_auto(self) -> None:
-        """Let the emotion be inferred; until engines can, the one that is shown fades out."""
-        turn = self.pipeline.face.mood.turn
-        self.inbox.put(partial(turn, None, 0.0, self.config.emotion.blend))
-        self.wait_for("emotion", "auto")
+        """Let the face show the emotion of the voice; the one that is shown fades out."""
+        blend, turn = self.config.emotion.blend, self.pipeline.face.mood.turn
+        self.inbox.put(partial(turn, None, 0.0, blend))
+        if self.pipeline.feeling:
+            self.inbox.put(partial(self.pipeline.follow_feeling, blend))
+        else:
+            self.wait_for("emotion", "auto")
 
     def wait_for(self, what: str, value: Any) -> None:
         """Keep what the engines cannot use yet."""

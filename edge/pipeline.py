@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.audio import clean
 from edge.bundle import Bundle
+from edge.codes import Codes
 from edge.contract import (
     FPS,
     SAMPLE_RATE,
@@ -21,6 +22,7 @@ from edge.contract import (
 )
 from edge.face import Face
 from edge.features import Features
+from edge.feeling import EVERY, Feeling
 from edge.join import Join
 
 FILLABLE = SAMPLE_RATE // 10
@@ -36,8 +38,12 @@ class Pipeline:
         engines: tuple[Engine, Engine],
         lookahead: int | None = None,
         seed: int = 0,
+        temperature: float = 0.0,
     ) -> None:
-        """``lookahead`` is in faces; ``None`` takes the bundle's own."""
+        """``lookahead`` is in faces; ``None`` takes the bundle's own.
+
+        ``temperature`` above 0 draws codes by ``seed``; 0 passes on their mean, the likeliest face.
+        """
         self.lookahead = bundle.lookahead if lookahead is None else lookahead
         if self.lookahead not in bundle.lookaheads:
             raise UsageError(f"look-ahead {self.lookahead} faces is not in {bundle.lookaheads}")
@@ -48,6 +54,16 @@ class Pipeline:
         self._generator, self._decoder = engines
         self._features = Features()
         self.face = Face(bundle.rest, self.lookahead, seed)
+        tables = bundle.tables()
+        if temperature and tables is None:
+            raise UsageError(
+                f"{bundle.folder}: this bundle has no codes to draw; leave --temperature out, or "
+                "export it again"
+            )
+        self._codes = Codes(tables[:2], temperature, seed) if tables and temperature else None
+        self.feeling = Feeling(bundle.emotions, *tables[2:]) if tables else None
+        """The emotion in the voice, where the bundle hears one."""
+        self._follow: float | None = None
         self._first = 0
         self.half = False
         """Step the networks for every second face only, because the machine is too slow."""
@@ -65,6 +81,12 @@ class Pipeline:
             self._choose()
             self.face.listen_ahead(lookahead)
             self._join.begin()
+
+    def follow_feeling(self, blend: float | None) -> None:
+        """Let the face show the emotion of the voice, fading over ``blend`` s; ``None``: not."""
+        self._follow = blend
+        if self.feeling:
+            self.feeling.forget()
 
     @property
     def delay(self) -> float:
@@ -109,7 +131,10 @@ class Pipeline:
         """Raw weights (52,); at half steps odd faces repeat, even ones go half the way there."""
         if self.half and face % 2:
             return self._raw
-        latent = self._generator.step(mels=mels, lookahead=self._choice)["latent"]
+        heard = self._generator.step(mels=mels, lookahead=self._choice)
+        latent = self._codes.draw(heard["codes"], face) if self._codes else heard["latent"]
+        if self.feeling and face % EVERY == 0 and self.face.speaks:
+            self._feel(self.feeling, heard["emotion"])
         raw: Floats = self._decoder.step(latent=latent)["weights"][0, 0]
         if not math.isfinite(np.dot(raw, raw)):  # the cheapest look at all of them
             # Recurrent state would carry it into every later face; better to begin anew.
@@ -121,6 +146,13 @@ class Pipeline:
         between: Floats = (self._raw + raw) * np.float32(0.5)
         self._raw = raw.copy()
         return between
+
+    def _feel(self, feeling: Feeling, emotion: Floats) -> None:
+        if not math.isfinite(np.dot(emotion[0, 0], emotion[0, 0])):
+            return
+        feeling.take(emotion)
+        if self._follow is not None and (turn := feeling.follow()):
+            self.face.mood.turn(*turn, self._follow)
 
     def flush(self, captured_at: float) -> list[BlendshapeFrame]:
         """The last ``lookahead`` faces of a stream that has ended, as if silence followed."""

@@ -26,6 +26,7 @@ def describe(live: Live, score: Score, source: Source) -> dict[str, Any]:
         "neutral": face.neutral,
         "emotion": face.mood.name,
         "emotion_strength": round(face.mood.strength, 3),
+        "heard": live.pipeline.feeling and live.pipeline.feeling.describe(),
         "gains": live.gains,
         "outputs": live.outputs.listed(),
         "pending": live.pending,

@@ -59,7 +59,7 @@ def make_pipeline(
     config: Config, bundle: Bundle, engines: tuple[Engine, Engine], lookahead: int
 ) -> Pipeline:
     """A pipeline from its first sample, with the gains and the emotion that are configured."""
-    pipeline = Pipeline(bundle, engines, lookahead, config.seed)
+    pipeline = Pipeline(bundle, engines, lookahead, config.seed, config.temperature)
     pipeline.face.set_gains(config.gains)
     wanted = config.emotion
     if wanted.name is not None:

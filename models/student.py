@@ -1,18 +1,22 @@
-"""The small streaming student that ships: a generator and a decoder, as in DEEPTalk.
+"""The small streaming student that ships: a generator and a decoder with codes between them.
 
-Here the latent between them is continuous; both engines already have the shape of the bundle
-contract (``edge/bundle.py``).
+DEEPTalk's two stages (Kim et al., AAAI 2025), causal and a thousandth of the size. The generator
+predicts which slow and which fast code of the codebook (``models/codebook.py``) the face is in and
+passes on the expected vectors; a slow code is predicted for every face, so it adds no delay.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edge.contract import ARKIT_52
 from edge.features import N_MELS
+from models.codebook import FAST, SLOW
 from models.layers import CausalConv, Gru
 
 
@@ -26,20 +30,43 @@ class StudentConfig:
     """Channels of the convolutional stem."""
     hidden: int = 192
     """Hidden units of each of the generator's two GRUs."""
-    latent: int = 64
-    """What goes from generator to decoder, a face."""
+    shared: int = 128
+    """What every output of the generator is read from."""
+    codes: int = 256
+    """Entries of each level of the codebook (``CodebookConfig.codes``)."""
+    slow: int = 48
+    """Length of a slow code's vector (``CodebookConfig.slow``)."""
+    fast: int = 64
+    """Length of a fast code's vector (``CodebookConfig.fast``)."""
+    emotion: int = 32
+    """Length of an emotion's mean, and of its log-variance (``EmbeddingConfig.size``)."""
+    content: int = 160
+    """Length of the teacher's content feature, learned in training only."""
     decoder: int = 96
     """Hidden units of the decoder's GRU."""
     dropout: float = 0.25
     """Of what enters each GRU and the output layers; training only."""
+    sampled: float = 0.15
+    """Share of the streams whose codes are drawn in training, so that the decoder knows both."""
     visemes: int = 15
     """Classes of the auxiliary head, used in training only."""
 
 
-class Generator(nn.Module):
-    """Log-mel frames to a latent face, delayed by the look-ahead.
+class Heard(NamedTuple):
+    """What the generator makes of the voice."""
 
-    mels (B, T, 40), lookahead (B, K) one-hot, state -> latent (B, T, latent), state.
+    latent: Tensor
+    """(B, T, 48 + 64) expected vectors of the slow and the fast code."""
+    codes: Tensor
+    """(B, T, 2 x 256) logits of the slow and of the fast code."""
+    emotion: Tensor
+    """(B, T, 2 x 32) mean and log-variance in the space of ``models/embedding.py``."""
+
+
+class Generator(nn.Module):
+    """Log-mel frames to codes and an emotion, delayed by the look-ahead.
+
+    mels (B, T, 40), lookahead (B, K) one-hot, state -> ``Heard``, state.
     """
 
     def __init__(self, config: StudentConfig) -> None:
@@ -50,7 +77,13 @@ class Generator(nn.Module):
         self.delay = nn.Linear(len(config.lookaheads), width, bias=False)
         self.slow = Gru(width, hidden)
         self.deep = Gru(hidden, hidden)
-        self.out = nn.Linear(hidden + hidden, config.latent)
+        self.shared = nn.Linear(hidden + hidden, config.shared)
+        self.sizes = 2 * config.codes, 2 * config.emotion
+        self.out = nn.Linear(config.shared, sum(self.sizes))
+        self.slow_vectors = nn.Linear(config.codes, config.slow, bias=False)
+        self.fast_vectors = nn.Linear(config.codes, config.fast, bias=False)
+        for vectors in (self.slow_vectors, self.fast_vectors):
+            nn.init.normal_(vectors.weight)
         self.drop = nn.Dropout(config.dropout)
 
     def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
@@ -60,8 +93,15 @@ class Generator(nn.Module):
 
     def forward(
         self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    ) -> tuple[Heard, tuple[Tensor, ...]]:
         """Run over the frames of ``mels``."""
+        shared, state = self.hear(mels, lookahead, state)
+        return self.read(shared), state
+
+    def hear(
+        self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Everything but the outputs: shared features (B, T, 128), state."""
         near, wide, slow, deep = state
         x, near = self.near(mels, near)
         x = torch.relu(x)
@@ -70,13 +110,40 @@ class Generator(nn.Module):
         x, slow = self.slow(self.drop(x), slow)
         x = self.drop(x)
         y, deep = self.deep(x, deep)
-        return self.out(torch.cat([x, self.drop(y)], dim=2)), (near, wide, slow, deep)
+        shared = torch.relu(self.shared(torch.cat([x, self.drop(y)], dim=2)))
+        return shared, (near, wide, slow, deep)
+
+    def read(self, shared: Tensor) -> Heard:
+        """The outputs, from shared features."""
+        codes, emotion = self.out(shared).split(self.sizes, dim=2)
+        slow, fast = codes.chunk(2, dim=2)
+        latent = self.vectors(slow.softmax(2), fast.softmax(2))
+        return Heard(latent, codes, emotion)
+
+    def vectors(self, slow: Tensor, fast: Tensor) -> Tensor:
+        """Chances of the codes, (B, T, 256) each, to expected vectors (B, T, 112)."""
+        # As (B T, 256): a product with two axes is exported as a Gemm under its own name.
+        frames = slow.shape[:2]
+        x, y = self.slow_vectors(slow.flatten(0, 1)), self.fast_vectors(fast.flatten(0, 1))
+        return torch.cat([x, y], dim=1).unflatten(0, frames)
+
+    def drawn(self, codes: Tensor) -> Tensor:
+        """Vectors (B, T, 112) of codes drawn by their logits, each held over its span.
+
+        The gradient passes through the chances (straight-through Gumbel, Jang et al. 2017).
+        """
+        chosen = []
+        for logits, span in zip(codes.chunk(2, dim=2), (SLOW, FAST), strict=True):
+            hard = F.gumbel_softmax(logits, hard=True)
+            start = torch.arange(hard.shape[1]) // span * span
+            chosen.append(hard[:, start])
+        return self.vectors(*chosen)
 
 
 class Decoder(nn.Module):
-    """Latent faces to ARKit weights in the common range, not yet clamped.
+    """Vectors of codes to ARKit weights in the common range, not yet clamped.
 
-    latent (B, T, latent), state -> weights (B, T, 52), state. Channels nobody captured stay 0.
+    latent (B, T, 112), state -> weights (B, T, 52), state. Channels nobody captured stay 0.
     """
 
     spread: Tensor
@@ -84,8 +151,9 @@ class Decoder(nn.Module):
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
-        self.gru = Gru(config.latent, config.decoder)
-        self.out = nn.Linear(config.latent + config.decoder, len(ARKIT_52))
+        latent = config.slow + config.fast
+        self.gru = Gru(latent, config.decoder)
+        self.out = nn.Linear(latent + config.decoder, len(ARKIT_52))
         self.drop = nn.Dropout(config.dropout)
         self.register_buffer("spread", torch.zeros(len(ARKIT_52)))
 
@@ -102,15 +170,26 @@ class Decoder(nn.Module):
         return self.out(torch.cat([latent, self.drop(y)], dim=2)) * self.spread, (hidden,)
 
 
+class Lesson(NamedTuple):
+    """What training looks at, beside the weights."""
+
+    heard: Heard
+    visemes: Tensor
+    """(B, T, 15) logits of the viseme spoken."""
+    content: Tensor
+    """(B, T, 160) the teacher's content feature."""
+
+
 class Student(nn.Module):
-    """Generator and decoder together, with the viseme head that only training uses."""
+    """Generator and decoder together, with the heads that only training uses."""
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
         self.generator = Generator(config)
         self.decoder = Decoder(config)
-        self.viseme_head = nn.Linear(config.latent, config.visemes)
+        self.viseme_head = nn.Linear(config.shared, config.visemes)
+        self.content_head = nn.Linear(config.shared, config.content)
 
     def memory(self, batch: int = 1) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """State of both networks before anything was heard."""
@@ -121,8 +200,14 @@ class Student(nn.Module):
         mels: Tensor,
         lookahead: Tensor,
         state: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
-    ) -> tuple[Tensor, Tensor, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
-        """mels (B, T, 40) -> weights (B, T, 52), viseme logits (B, T, 15), state."""
-        latent, generator = self.generator(mels, lookahead, state[0])
+    ) -> tuple[Tensor, Lesson, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
+        """mels (B, T, 40) -> weights (B, T, 52), what training looks at, state."""
+        shared, generator = self.generator.hear(mels, lookahead, state[0])
+        heard = self.generator.read(shared)
+        latent = heard.latent
+        if self.training:
+            rows = torch.rand(len(mels), 1, 1) < self.config.sampled
+            latent = torch.where(rows, self.generator.drawn(heard.codes), latent)
         weights, decoder = self.decoder(latent, state[1])
-        return weights, self.viseme_head(latent), (generator, decoder)
+        lesson = Lesson(heard, self.viseme_head(shared), self.content_head(shared))
+        return weights, lesson, (generator, decoder)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.signal import fftconvolve
+from torch import Tensor
 
 from edge.contract import SAMPLE_RATE, Floats
 from edge.features import N_MELS
@@ -108,3 +110,13 @@ def colour(mels: Floats, rng: Rng) -> Floats:
         rng.normal(0, 0.15 / k) * np.cos(np.pi * k * band + rng.uniform(0, 6.28)) for k in (1, 2, 3)
     )
     return (mels + np.asarray(curve, np.float32)).astype(np.float32)
+
+
+def hide_bands(mels: Tensor, widest: int = 6) -> Tensor:
+    """Hide up to ``widest`` neighbouring bands of each stream (SpecAugment, Park et al. 2019)."""
+    batch, _, bands = mels.shape
+    first = torch.randint(bands, (batch, 1))
+    width = torch.randint(widest + 1, (batch, 1))
+    band = torch.arange(bands)[None]
+    hidden = (band >= first) & (band < first + width)  # (B, bands)
+    return mels.masked_fill(hidden[:, None], -1.5)

@@ -80,6 +80,32 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
     train.set_defaults(run=_train)
 
+    distill = verbs.add_parser(
+        "distill",
+        help="teachers and recordings to a student",
+        description="Trains the student on captured faces and on what teachers say of every voice. "
+        "Resumable: the same command goes on where it stopped.",
+        epilog="example: edge-quantize distill --teacher runs/teacher/checkpoint.pt --codebook "
+        "runs/codebook/checkpoint.pt --embedding runs/emotion/checkpoint.pt --data DIR --out runs/"
+        "student",
+    )
+    distill.add_argument(
+        "--teacher", action="append", required=True, metavar="CHECKPOINT",
+        help="of 'train teacher'; repeatable, their faces are averaged",
+    )  # fmt: skip
+    distill.add_argument("--codebook", required=True, metavar="CHECKPOINT")
+    distill.add_argument(
+        "--embedding", required=True, metavar="CHECKPOINT", help="of 'train emotion'"
+    )
+    distill.add_argument("--data", action="append", metavar="DIR", help="recordings; repeatable")
+    distill.add_argument("--noise", metavar="DIR", help="folder with noise/ and rir/ to mix in")
+    distill.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
+    distill.add_argument("--config", type=Path, metavar="FILE", help="run.yaml; flags win over it")
+    distill.add_argument("--epochs", type=int, metavar="N")
+    distill.add_argument("--seed", type=int, metavar="N")
+    distill.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
+    distill.set_defaults(run=_distill, what="student", steps=None)
+
     export = verbs.add_parser("export", help="checkpoint to bundle")
     export.add_argument("checkpoint", type=Path)
     export.add_argument("--out", required=True, type=Path, metavar="DIR")
@@ -176,7 +202,11 @@ def _prepare(args: argparse.Namespace) -> None:
     logging.info("%s: %s samples", args.out / "shards", told)
 
 
-def _train(args: argparse.Namespace) -> None:
+def _distill(args: argparse.Namespace) -> None:
+    _train(args, may_take=("teacher", "embedding", "codebook"))
+
+
+def _train(args: argparse.Namespace, may_take: Sequence[str] = ()) -> None:
     import torch
 
     from quantize.loop import read_settings
@@ -185,13 +215,18 @@ def _train(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     kind, run = _trainer(args.what)
     known = {f.name for f in fields(kind)}
+    if args.what == "student":
+        known -= {"teacher", "embedding", "codebook"}.difference(may_take)
     changes = {
         name: getattr(args, name)
         for name in ("data", "noise", "epochs", "steps", "seed", "teacher", "embedding", "codebook")
         if getattr(args, name) is not None
     }
     if foreign := sorted(changes.keys() - known):
-        raise ConfigError(f"train {args.what} takes no --{foreign[0]}")
+        raise ConfigError(
+            f"train {args.what} takes no --{foreign[0]}; see edge-quantize train --help, "
+            "and edge-quantize distill for a student with teachers"
+        )
     run(read_settings(kind, args.config, **changes), args.out)
     logging.info("trained: %s", args.out / "checkpoint.pt")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import report
 from benchmarks.accuracy import faces_of
@@ -28,6 +29,10 @@ from quantize.fidelity import snr_by_channel, snr_db
 
 TARGET_DB = {"fp16": 45.0, "int8": 30.0}
 TARGET_BYTES = {"int8": 1_000_000}
+LEVELS = ("slow", "fast")
+"""Of the codebook."""
+TARGET_AGREEMENT = {"fp16": 0.999, "int8": 0.98}
+"""Share of faces whose likeliest code is that of fp32."""
 TARGET_LOSS = 0.02
 """No accuracy row may be worse than fp32 by more than this share."""
 ROWS = (
@@ -61,6 +66,8 @@ class Said:
 
     latent: Floats
     """(T, L)"""
+    codes: NDArray[np.int64]
+    """(T, 2) likeliest slow and fast code; (T, 0) where the bundle has none."""
     weights: Floats
     """(T, 52), not clamped."""
     decoder_alone: Floats
@@ -89,20 +96,23 @@ def say(bundle: Bundle, precision: str, heard: Heard, latents: Floats | None) ->
     generator, decoder = engines(bundle, precision)
     choice = np.zeros((1, len(bundle.lookaheads)), np.float32)
     choice[0, bundle.lookaheads.index(bundle.lookahead)] = 1
-    latent_rows, weight_rows, taken = [], [], []
+    latent_rows, code_rows, weight_rows, taken = [], [], [], []
     for mel in heard.mels:
         begun = time.perf_counter()
-        latent = generator.step(mels=mel, lookahead=choice)["latent"]
+        told = generator.step(mels=mel, lookahead=choice)
+        latent = told["latent"]
         weights = decoder.step(latent=latent)["weights"]
         taken.append(time.perf_counter() - begun)
         latent_rows.append(latent[0, 0].copy())
+        code_rows.append(told["codes"].reshape(2, -1).argmax(1) if bundle.codes else [])
         weight_rows.append(weights[0, 0].copy())
     said, shown = np.stack(latent_rows), np.stack(weight_rows)
     alone = shown
     if latents is not None:
         decoder.reset()
         alone = np.stack([decoder.step(latent=row)["weights"][0, 0].copy() for row in latents])
-    return Said(said, shown, alone, np.array(taken, np.float32) * 1e6)
+    codes = np.array(code_rows, np.int64).reshape(len(said), -1)
+    return Said(said, codes, shown, alone, np.array(taken, np.float32) * 1e6)
 
 
 def differences(reference: Said, other: Said, heard: Heard) -> dict[str, Any]:
@@ -119,7 +129,9 @@ def differences(reference: Said, other: Said, heard: Heard) -> dict[str, Any]:
         "decoder_alone_snr_db": snr_db(reference.weights, other.decoder_alone),
         # Would grow from tenth to tenth if errors of state piled up.
         "rms_error_by_tenth": [float(np.sqrt(np.mean(e**2))) for e in np.array_split(error, 10)],
-        "code_agreement": "not applicable: this student's latent is continuous, there are no codes",
+        "code_agreement": dict(
+            zip(LEVELS, (other.codes == reference.codes).mean(0).tolist(), strict=False)
+        ),
         "shapes": {
             ARKIT_52[c]: {
                 "snr_db": shapes[c],
@@ -180,6 +192,9 @@ def misses(precision: str, result: dict[str, Any], plain: dict[str, Any]) -> lis
     found = []
     if result["snr_db"] < (wanted := TARGET_DB[precision]):
         found.append(f"SNR {result['snr_db']:.1f} dB, target {wanted:.0f} dB")
+    for level, share in result["code_agreement"].items():
+        if share < (least := TARGET_AGREEMENT[precision]):
+            found.append(f"{level} codes agree in {share:.2%} of faces, target {least:.1%}")
     if result["bytes"] > (most := TARGET_BYTES.get(precision, result["bytes"])):
         found.append(f"{result['bytes']} bytes, target {most}")
     for name, rows in result["accuracy_loss"].items():

@@ -74,7 +74,6 @@ def page(results: Mapping[str, Any], folder: Path, record: Path) -> Path:
         f"<h2>Latency on GPUs</h2><pre>{escape(table(RECORDS))}</pre>",
         "<h2>Targets missed</h2>",
         _list([f"{p}: {m}" for p in others for m in precisions[p]["misses"]]),
-        "<p>Code agreement: not applicable, this student's latent is continuous.</p>",
         "<h2>Accuracy</h2>",
         _accuracy(precisions, others),
         "<h2>Worst frames</h2>",
@@ -93,13 +92,15 @@ def page(results: Mapping[str, Any], folder: Path, record: Path) -> Path:
 
 def _summary(precisions: Mapping[str, Any]) -> str:
     head = ["", "kB", "SNR of weights, dB", "SNR of latent, dB", "decoder alone, dB", "max error"]
-    head += ["r", "step p50, us", "p99, us"]
+    head += ["r", "same slow code", "same fast code", "step p50, us", "p99, us"]
     rows = []
     for name, r in precisions.items():
         keys = ("snr_db", "generator_latent_snr_db", "decoder_alone_snr_db")
         apart = [f"{r[k]:.1f}" if k in r else "" for k in keys]
         apart += [f"{r['max_error']:.4f}" if "max_error" in r else ""]
         apart += [f"{r['r']:.6f}" if "r" in r else ""]
+        same = r.get("code_agreement", {})
+        apart += [f"{same[level]:.2%}" if level in same else "" for level in ("slow", "fast")]
         step = [f"{r['step_us'][p]:.0f}" for p in ("p50", "p99")]
         rows.append([name, f"{r['bytes'] / 1e3:.0f}", *apart, *step])
     return _table(head, rows)

@@ -21,15 +21,15 @@ from edge.contract import FPS, Floats
 from edge.emotion import load_emotions
 from edge.idle import Idle
 from models.embedding import Embedding, EmbeddingConfig
+from quantize.augment import hide_bands
 from quantize.codebook import Motion, motion
 from quantize.data import EMOTIONS, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.renditions import read_rooms
 from quantize.streams import Spoken, Stream, listen, plain, render
 from quantize.targets import arkit_spread
-from quantize.train import hide_bands
 
-WINDOW = 90
+WINDOW, HOP = 90, FPS // 5
 """Faces of a window (1.5 s). EMO-DB cuts three emotions at 2.0 s; no network may see a length."""
 
 
@@ -135,7 +135,7 @@ def fading(rng: Rng) -> Floats:
 
 
 @torch.no_grad()
-def embed(net: Embedding, mels: Floats, hop: int = FPS // 5) -> tuple[Tensor, Tensor]:
+def embed(net: Embedding, mels: Floats, hop: int = HOP) -> tuple[Tensor, Tensor]:
     """Mean and log-variance of each 1.5 s window of a clip's mels (T, 40), five a second."""
     if len(mels) < WINDOW:
         mels = np.concatenate([mels, np.repeat(mels[-1:], WINDOW - len(mels), axis=0)])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
-from edge.bundle import Bundle, Network, sha256
+from edge.bundle import Bundle, File, Network, Tables, sha256
 from edge.contract import ARKIT_52, InputError
 from edge.features import N_MELS
-from models.student import Decoder, Generator, Student, StudentConfig
+from models.student import Decoder, Generator, Heard, Student, StudentConfig
+from quantize.data import EMOTIONS
 from quantize.git import git_commit
 from quantize.lint import require
 
@@ -20,6 +23,7 @@ OPSET = 18
 """The newest that TensorRT 10.3 (JetPack 6) reads with a margin."""
 
 STATES = {"generator": ("near", "wide", "slow", "deep"), "decoder": ("gru",)}
+OUTPUTS = {"generator": Heard._fields, "decoder": ("weights",)}
 
 
 def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
@@ -44,7 +48,7 @@ class _Step(nn.Module):
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         inputs = len(tensors) - len(self.network.memory())
         out, state = self.network(*tensors[:inputs], tuple(tensors[inputs:]))
-        return (out, *state)
+        return (*(out if isinstance(out, tuple) else (out,)), *state)
 
 
 def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
@@ -65,8 +69,22 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
         data=tuple(Path(folder).name for folder in saved["data"]),
         git=git_commit(),
     )
+    if "reading" in saved:
+        bundle = replace(bundle, codes=write_tables(student, saved, out), emotions=EMOTIONS)
     bundle.write()
     return bundle
+
+
+def write_tables(student: Student, saved: dict[str, Any], out: Path) -> File:
+    """Write ``codes.npz``: what the runtime draws codes from and reads the emotion with."""
+    generator, (weight, bias) = student.generator, saved["reading"]
+    vectors = generator.slow_vectors.weight.T, generator.fast_vectors.weight.T
+    arrays: list[Any] = [t.detach().numpy().astype(np.float32) for t in (*vectors, weight, bias)]
+    partial, path = out / "codes.part", out / "codes.npz"
+    with partial.open("wb") as file:
+        np.savez(file, **dict(zip(Tables._fields, arrays, strict=True)))
+    partial.rename(path)
+    return File(path.name, sha256(path))
 
 
 def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
@@ -77,11 +95,11 @@ def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
         "mels": torch.zeros(1, 1, N_MELS),
         "lookahead": torch.zeros(1, len(config.lookaheads)),
     }
-    latent = {"latent": torch.zeros(1, 1, config.latent)}
+    latent = {"latent": torch.zeros(1, 1, config.slow + config.fast)}
     paths = out / "generator.onnx", out / "decoder.onnx"
     networks = (
-        to_onnx(student.generator, "generator", heard, "latent", paths[0]),
-        to_onnx(student.decoder, "decoder", latent, "weights", paths[1]),
+        to_onnx(student.generator, "generator", heard, paths[0]),
+        to_onnx(student.decoder, "decoder", latent, paths[1]),
     )
     for path in paths:
         require(onnx.load(path), path.name)
@@ -101,7 +119,7 @@ def rest_pose(student: Student, choice: int) -> dict[str, float]:
 
 
 def to_onnx(
-    network: Generator | Decoder, name: str, inputs: dict[str, Tensor], output: str, path: Path
+    network: Generator | Decoder, name: str, inputs: dict[str, Tensor], path: Path
 ) -> Network:
     """Write one network for inputs of these shapes, (B, T, …), state named ``state.*``.
 
@@ -110,7 +128,7 @@ def to_onnx(
     batch = len(next(iter(inputs.values())))
     memory = network.memory(batch)
     given = inputs | {f"state.{k}": v for k, v in zip(STATES[name], memory, strict=True)}
-    outputs = [output, *(f"state_out.{k}" for k in STATES[name])]
+    outputs = [*OUTPUTS[name], *(f"state_out.{k}" for k in STATES[name])]
     step = _Step(network).eval()
     partial = path.with_suffix(".part")
     program = torch.onnx.export(

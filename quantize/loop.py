@@ -65,7 +65,7 @@ def read_settings(kind: type[Run], path: Path | None, **changes: Any) -> Run:
     try:
         raw = (yaml.safe_load(path.read_text()) or {}) if path else {}
         raw.pop("train", None)
-        settings = _build(kind, raw | {k: v for k, v in changes.items() if v is not None})
+        settings = build(kind, raw | {k: v for k, v in changes.items() if v is not None})
     except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path or 'settings'}: {error}") from error
     if not settings.data:
@@ -73,14 +73,15 @@ def read_settings(kind: type[Run], path: Path | None, **changes: Any) -> Run:
     return settings
 
 
-def _build(kind: Any, raw: dict[str, Any]) -> Any:
+def build(kind: Any, raw: dict[str, Any]) -> Any:
+    """A settings dataclass, and those in it, from what YAML gave; ``TypeError`` names a key."""
     hints = get_type_hints(kind)
     if unknown := [key for key in raw if key not in hints]:
         raise TypeError(f"unknown key '{unknown[0]}'; known: {', '.join(hints)}")
     made = {}
     for key, value in raw.items():
         if is_dataclass(hints[key]):
-            value = _build(hints[key], value)
+            value = build(hints[key], value)
         elif isinstance(value, list):
             value = tuple(value)
         made[key] = value

@@ -57,6 +57,17 @@ def viseme_loss(logits: Tensor, visemes: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), visemes.flatten(), ignore_index=UNKNOWN)
 
 
+def mood_loss(said: Tensor, wanted: Tensor) -> Tensor:
+    """Divergence (B, T) of one emotion (B, T, 2 D: mean, log-variance) from another, a dimension.
+
+    Kullback-Leibler, of Gaussians with the wanted one first.
+    """
+    mean, log_variance = said.chunk(2, dim=-1)
+    real, real_variance = wanted.chunk(2, dim=-1)
+    apart = (real - mean) ** 2 + real_variance.exp()
+    return 0.5 * (log_variance - real_variance + apart / log_variance.exp() - 1).mean(-1)
+
+
 def correlation(predicted: Tensor, target: Tensor) -> Tensor:
     """Pearson r over the first axis, one value a column; 0 where either does not move."""
     p, t = predicted - predicted.mean(0), target - target.mean(0)

@@ -187,9 +187,9 @@ def distance(shown: Tensor, wanted: Tensor, spread: Tensor) -> Tensor:
 
 
 def _run(student: Student, mels: Tensor, onehot: Tensor, state: Any) -> tuple[Tensor, Tensor, Any]:
-    latent, generator = student.generator(mels, onehot, state[0])
-    face, decoder = student.decoder(latent, state[1])
-    return latent, face, (generator, decoder)
+    heard, generator = student.generator(mels, onehot, state[0])
+    face, decoder = student.decoder(heard.latent, state[1])
+    return heard.latent, face, (generator, decoder)
 
 
 def _digest(student: Student) -> str:

@@ -49,11 +49,15 @@ class Renditions:
 
     def get(self, epoch: int) -> Stream:
         """The rendition of an epoch, with likely faces where a voice has none."""
+        stream = self.captured(epoch)
+        return with_phone_faces(stream, *viseme_poses(stream))
+
+    def captured(self, epoch: int) -> Stream:
+        """The rendition of an epoch, with captured faces alone."""
         k = epoch % self._count
         if future := self._pending.pop(k, None):
             future.result()
-        stream = Stream.load(self._path(k))
-        return with_phone_faces(stream, *viseme_poses(stream))
+        return Stream.load(self._path(k))
 
 
 def _make(

@@ -20,13 +20,13 @@ from torch.nn import functional as F
 from edge.contract import FPS, INDEX, Floats
 from edge.emotion import load_emotions
 from models.teacher import LEVELS, Teacher, TeacherConfig
+from quantize.augment import hide_bands
 from quantize.data import EMOTIONS, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
 from quantize.renditions import Renditions, read_rooms
 from quantize.streams import Spoken, Stream, listen, plain
 from quantize.targets import arkit_spread, fit_scales
-from quantize.train import hide_bands
 
 WINDOW, ACTED = 400, 90
 """Faces of a window of the corpus, and of an acted sentence (1.5 s; EMO-DB cuts some at 2.0 s)."""

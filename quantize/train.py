@@ -16,19 +16,39 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from edge.contract import ARKIT_52, FPS, Floats
-from models.student import Student, StudentConfig
+from models.codebook import FAST, SLOW, Codebook, CodebookConfig
+from models.embedding import Embedding, EmbeddingConfig
+from models.student import Lesson, Student, StudentConfig
+from models.teacher import Teacher, TeacherConfig
+from quantize.augment import hide_bands
 from quantize.data import Clip, DataError, load
+from quantize.lessons import Lessons, Teachers, neighbours, teach, with_teachers_faces
 from quantize.loop import keep_settings, plain_settings
-from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
+from quantize.losses import (
+    closure_loss,
+    correlation,
+    mood_loss,
+    shape_loss,
+    velocity_loss,
+    viseme_loss,
+    weighted_mean,
+)
+from quantize.open import open_run
 from quantize.renditions import Renditions, read_rooms
-from quantize.streams import Stream, listen, minutes, plain
+from quantize.streams import Spoken, Stream, listen, minutes, plain
 from quantize.targets import Scale, arkit_spread, fit_scales
 
 log = logging.getLogger(__name__)
+
+
+TERMS, TAUGHT = ("loss", "shape", "velocity", "viseme", "closure"), ("codes", "emotion", "content")
+"""Columns of ``log.csv``: always, and with teachers."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,15 @@ class RunConfig:
     velocity: float = 4.0
     viseme: float = 0.5
     closure: float = 0.03
+    teacher: tuple[str, ...] = ()
+    """Checkpoints of ``train teacher``; their mean face is what unpaired voices show."""
+    codebook: str | None = None
+    """Checkpoint of ``train codebook``, whose codes the student learns; likewise the next."""
+    embedding: str | None = None
+    codes: float = 0.2
+    """Weight of the teachers' codes; the next two likewise."""
+    emotion: float = 0.1
+    content: float = 0.1
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     average: float = 0.998
@@ -76,35 +105,86 @@ def train(config: RunConfig, out: Path) -> Path:
     log.info("%.0f min of training audio, %d validation clips", minutes(spoken), len(validation))
 
     torch.manual_seed(config.seed)
-    run = _Run(config, out, scales)
+    taught = lessons(config, out, spoken, scales)
+    run = _Run(config, out, scales, taught)
     count = min(config.renditions, config.epochs)
     rooms = read_rooms(config.noise)
     folder = out / "renditions"
     with Renditions(folder, spoken, scales, rooms, config.seed, config.repeat, count) as renditions:
         while run.epoch < config.epochs:
-            run.train(renditions.get(run.epoch))
+            if taught:
+                run.train(with_teachers_faces(renditions.captured(run.epoch), taught))
+            else:
+                run.train(renditions.get(run.epoch))
             run.validate(validation)
             run.save()
     plot_curves(out)
     return out / "checkpoint.pt"
 
 
+def lessons(
+    config: RunConfig, out: Path, spoken: Sequence[Spoken], scales: dict[str, Scale]
+) -> Lessons | None:
+    """What the teachers named in ``config`` say, from ``lessons.npz`` if that was done before."""
+    if not config.teacher:
+        return None
+    path = out / "lessons.npz"
+    if not path.exists():
+        teach(spoken, _teachers(config), scales).save(path)
+    return Lessons.load(path)
+
+
+def _teachers(config: RunConfig) -> Teachers:
+    assert config.codebook
+    assert config.embedding
+    return Teachers(
+        [open_run(Path(path), "teacher", Teacher, TeacherConfig) for path in config.teacher],
+        open_run(Path(config.codebook), "codebook", Codebook, CodebookConfig),
+        _embedding(config),
+    )
+
+
+def _embedding(config: RunConfig) -> Embedding:
+    return open_run(Path(config.embedding or ""), "emotion", Embedding, EmbeddingConfig)
+
+
 class _Run:
     """The network, its average, its optimiser and how far they are."""
 
-    def __init__(self, config: RunConfig, out: Path, scales: dict[str, Scale]) -> None:
+    def __init__(
+        self, config: RunConfig, out: Path, scales: dict[str, Scale], taught: Lessons | None
+    ) -> None:
         self.config, self.out, self.epoch, self.step = config, out, 0, 0
-        self.student = Student(config.student)
+        self.student, self.taught = Student(config.student), taught
+        if taught:
+            self._adopt_codes()
+            embedding = _embedding(config)
+            self.reading = embedding.read.weight.data, embedding.read.bias.data
         learned = np.logical_or.reduce([s.live for s in scales.values()])
         self.spread = torch.from_numpy(arkit_spread() * learned)
         self.student.decoder.spread.copy_(self.spread)
         self.average = {k: v.clone() for k, v in self.student.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
-            self.student.parameters(), lr=config.rate, weight_decay=3e-2
+            [p for p in self.student.parameters() if p.requires_grad],
+            lr=config.rate,
+            weight_decay=3e-2,
         )
         self.losses: list[list[float]] = []
         if (path := out / "checkpoint.pt").exists():
             self._resume(path)
+
+    def _adopt_codes(self) -> None:
+        """The codebook's vectors stay as they are: its codes are what the teachers speak in."""
+        path, generator = Path(self.config.codebook or ""), self.student.generator
+        codebook = open_run(path, "codebook", Codebook, CodebookConfig)
+        self.close: list[Tensor] = []
+        for level, mine in (
+            (codebook.slow, generator.slow_vectors),
+            (codebook.fast, generator.fast_vectors),
+        ):
+            mine.weight.data.copy_(level.vectors.T)
+            mine.weight.requires_grad_(False)
+            self.close.append(neighbours(level.vectors))
 
     def _resume(self, path: Path) -> None:
         saved = torch.load(path, weights_only=True)
@@ -127,6 +207,7 @@ class _Run:
             "random": torch.get_rng_state(),
             "sizes": plain_settings(self.config.student),
             "data": list(self.config.data),
+            **({"reading": self.reading} if self.taught else {}),
             "seed": self.config.seed,
         }
         torch.save(saved, partial)
@@ -160,16 +241,18 @@ class _Run:
     def _update(self, window: Stream, delays: Tensor, state: Any) -> Any:
         config = self.config
         lookaheads = torch.tensor(config.student.lookaheads)
-        mels, target, trust, visemes = delayed(window, lookaheads[delays], config)
+        mels, target, trust, visemes, place = delayed(window, lookaheads[delays], config)
         mels = hide_bands(mels + config.noise_level * torch.randn_like(mels))
         onehot = torch.eye(len(lookaheads))[delays]
-        weights, logits, state = self.student(mels, onehot, state)
+        weights, lesson, state = self.student(mels, onehot, state)
         parts = [
             shape_loss(weights, target, trust, self.spread),
             config.velocity * velocity_loss(weights, target, trust, self.spread),
-            config.viseme * viseme_loss(logits, visemes),
+            config.viseme * viseme_loss(lesson.visemes, visemes),
             config.closure * closure_loss(weights, visemes, self.spread),
         ]
+        if self.taught:
+            parts += self._taught(lesson, *place)
         loss = torch.stack(parts).sum()
         self.optimiser.zero_grad()
         loss.backward()
@@ -184,6 +267,31 @@ class _Run:
         generator, decoder = state
         return tuple(s.detach() for s in generator), tuple(s.detach() for s in decoder)
 
+    def _taught(
+        self, lesson: Lesson, clip: NDArray[np.int32], moment: Floats
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """How far codes, emotion and content (B, T) are from what the teachers said."""
+        config, taught = self.config, self.taught
+        assert taught
+        heard = torch.from_numpy(clip >= 0)
+        face = taught.face_at(clip, moment)
+        emotion = torch.from_numpy(taught.emotion[taught.emotion_at(clip, moment)]).float()
+        content = torch.from_numpy(taught.content[face // FAST]).float()
+        codes = torch.zeros(())
+        levels = ((taught.slow, SLOW), (taught.fast, FAST))
+        said = lesson.heard.codes.chunk(2, dim=2)
+        for (rows, span), near, logits in zip(levels, self.close, said, strict=True):
+            wanted = near[torch.from_numpy(rows[face // span]).long()]
+            divergence = F.kl_div(logits.log_softmax(2), wanted, reduction="none").sum(2)
+            codes = codes + weighted_mean(divergence, heard.float())
+        mood = mood_loss(lesson.heard.emotion, emotion)
+        error = F.mse_loss(lesson.content, content, reduction="none").mean(2)
+        return (
+            config.codes * codes,
+            config.emotion * weighted_mean(mood, heard.float()),
+            config.content * weighted_mean(error, heard.float()),
+        )
+
     def validate(self, clips: Sequence[Stream]) -> None:
         """Correlation of the averaged weights on clips held back, to ``log.csv``."""
         student = Student(self.config.student)
@@ -191,7 +299,7 @@ class _Run:
         student.eval()
         jaw = ARKIT_52.index("jawOpen")
         row: dict[str, float] = {"epoch": self.epoch, "step": self.step}
-        names = ("loss", "shape", "velocity", "viseme", "closure")
+        names = TERMS + (TAUGHT if self.taught else ())
         row |= dict(zip(names, np.mean(self.losses, axis=0).round(5).tolist(), strict=True))
         for k, lookahead in enumerate(self.config.student.lookaheads):
             scores = [score(student, clip, k, lookahead) for clip in clips]
@@ -232,10 +340,11 @@ def windows(stream: Stream, config: RunConfig) -> Iterator[Stream]:
 
 def delayed(
     window: Stream, lookahead: Tensor, config: RunConfig
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[NDArray[np.int32], Floats]]:
     """What is heard now and the faces it should show: those of ``lookahead`` faces (B,) ago.
 
-    mels (B, T, 40), targets (B, T, 52), weights of the targets (B, T, 52), visemes (B, T).
+    mels (B, T, 40), targets (B, T, 52), weights of the targets (B, T, 52), visemes (B, T), clip and
+    moment (B, T).
     """
     longest = max(config.student.lookaheads)
     heard = torch.from_numpy(window.mels[:, longest:])
@@ -247,17 +356,8 @@ def delayed(
         torch.from_numpy(window.targets)[rows, shown],
         torch.from_numpy(window.live * window.trust[..., None])[rows, shown],
         torch.from_numpy(window.visemes)[rows, shown],
+        (window.clip[rows, shown], window.moment[rows, shown]),
     )
-
-
-def hide_bands(mels: Tensor, widest: int = 6) -> Tensor:
-    """Hide up to ``widest`` neighbouring bands of each stream (SpecAugment, Park et al. 2019)."""
-    batch, _, bands = mels.shape
-    first = torch.randint(bands, (batch, 1))
-    width = torch.randint(widest + 1, (batch, 1))
-    band = torch.arange(bands)[None]
-    hidden = (band >= first) & (band < first + width)  # (B, bands)
-    return mels.masked_fill(hidden[:, None], -1.5)
 
 
 @torch.no_grad()
@@ -283,14 +383,15 @@ def plot_curves(out: Path) -> None:
         rows = list(csv.DictReader(file))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     epochs = [int(r["epoch"]) for r in rows]
-    for name in ("loss", "shape", "velocity", "viseme", "closure"):
+    for name in [n for n in rows[0] if n in TERMS + TAUGHT]:
         left.plot(epochs, [float(r[name]) for r in rows], label=name)
     for name in [n for n in rows[0] if n.startswith(("jaw", "others"))]:
         right.plot(epochs, [float(r[name]) for r in rows], label=name)
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
     right.set(xlabel="epoch", ylabel="r on validation clips")
     for axes in (left, right):
-        axes.legend(fontsize=7)
+        if axes.lines:
+            axes.legend(fontsize=7)
     figure.savefig(out / "curves.png", dpi=110)
 
 

@@ -33,6 +33,11 @@ class FakePipeline:
     def __init__(self) -> None:
         self.face = Face({}, 0, 0)
         self.lookahead = 4
+        self.feeling: object = None
+        self.follows: list[float | None] = []
+
+    def follow_feeling(self, blend: float | None) -> None:
+        self.follows.append(blend)
 
     def set_lookahead(self, lookahead: int) -> None:
         self.lookahead = lookahead
@@ -146,6 +151,16 @@ def test_auto_fades_an_override_out() -> None:
     seen = [mood.next().max() for _ in range(40)]
     assert seen[5] > 0.1
     assert (seen[-1], mood.name) == (0.0, None)
+
+
+def test_auto_follows_the_voice_where_the_bundle_hears_one_and_a_name_ends_it() -> None:
+    desk = Desk()
+    desk.pipeline.feeling = object()
+    desk.say("/edge/emotion/auto")
+    assert desk.pipeline.follows == [0.5]
+    assert "emotion" not in desk.status()["pending"]
+    desk.say("/edge/emotion", "sad", 1.0)
+    assert desk.pipeline.follows == [0.5, None]
 
 
 def test_a_ping_is_answered_with_its_arguments_and_the_status() -> None:

@@ -115,7 +115,7 @@ def test_what_is_shown_lies_the_look_ahead_behind_what_is_heard() -> None:
     config = RunConfig(data=("x",), batch=2, window=10)
     shown = 0
     for window in windows(stream(100), config):
-        heard, target, trust, visemes = delayed(window, torch.tensor([0, 8]), config)
+        heard, target, trust, visemes, _ = delayed(window, torch.tensor([0, 8]), config)
         assert torch.equal(heard[0, :, 0], target[0, :, 0])
         assert torch.equal(heard[1, :, 0] - 8, target[1, :, 0])
         assert torch.equal(visemes[1].float(), target[1, :, 0])
@@ -159,7 +159,9 @@ class NoPhones:
         return ()
 
 
-TINY = StudentConfig(lookaheads=(0, 2), width=12, hidden=16, latent=8, decoder=8)
+TINY = StudentConfig(
+    lookaheads=(0, 2), width=12, hidden=16, shared=8, codes=16, slow=4, fast=4, decoder=8
+)
 
 
 @pytest.fixture
@@ -187,6 +189,7 @@ def config(folder: Path, epochs: int) -> RunConfig:
         repeat={"tones": 8},
         batch=4,
         window=40,
+        rate=2e-2,
         student=TINY,
     )
 

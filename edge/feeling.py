@@ -1,0 +1,69 @@
+"""The emotion in the voice, as the generator hears it: a name, how likely, how pleasant, how sure.
+
+The generator gives a mean on the unit sphere and a log-variance (DEEPTalk's embedding of speech);
+the bundle says which direction of the sphere means what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge.contract import FPS, Floats
+from edge.emotion import load_valence
+
+EVERY = 6
+"""Faces between two looks: an emotion does not change faster than ten times a second."""
+SHARE = EVERY / (1.5 * FPS)
+"""Of the way a look; voices are judged over about 1.5 s."""
+HOLD = 10
+"""Looks (1 s) that another emotion must lead before the face may follow."""
+MOST = 0.8
+"""Intensity of a face that follows a voice heard without any doubt."""
+
+
+class Feeling:
+    """What the last seconds of speech felt like."""
+
+    def __init__(self, names: Sequence[str], weight: Floats, bias: Floats) -> None:
+        """``names`` of E emotions, ``weight`` (E, D) and ``bias`` (E,) that read them."""
+        self._names, self._weight, self._bias = list(names), weight, bias
+        self._valence = np.array([load_valence()[name] for name in names], np.float32)
+        self._chances = np.full(len(names), 1 / len(names), np.float32)
+        self._led = 0
+        self._leader = self._followed = ""
+        self.uncertainty = 0.0
+        """Mean standard deviation of the embedding, whose means lie on the unit sphere."""
+
+    def take(self, emotion: Floats) -> None:
+        """One look at the generator's output (1, 1, 2 D), while somebody speaks."""
+        mean, log_variance = np.split(emotion[0, 0], 2)
+        logits = self._weight @ (mean / max(float(np.linalg.norm(mean)), 1e-6)) + self._bias
+        chances = np.exp(logits - logits.max())
+        self._chances += (chances / chances.sum() - self._chances) * np.float32(SHARE)
+        deviation = float(np.exp(0.5 * np.clip(log_variance, -20, 5)).mean())
+        self.uncertainty += (deviation - self.uncertainty) * SHARE
+        leader = self._names[int(self._chances.argmax())]
+        self._led = self._led + 1 if leader == self._leader else 1
+        self._leader = leader
+
+    def follow(self) -> tuple[str, float] | None:
+        """Emotion and intensity to turn the face to; ``None`` where it should stay as it is."""
+        if self._led < HOLD or self._leader == self._followed:
+            return None
+        self._followed = self._leader
+        return self._leader, MOST * float(self._chances.max())
+
+    def forget(self) -> None:
+        """Follow anew from the next look on."""
+        self._followed = ""
+
+    def describe(self) -> dict[str, float | str]:
+        """Plain data for the status: name, chance 0..1, valence -1..1, uncertainty."""
+        return {
+            "name": self._names[int(self._chances.argmax())],
+            "chance": round(float(self._chances.max()), 3),
+            "valence": round(float(self._chances @ self._valence), 3),
+            "uncertainty": round(self.uncertainty, 4),
+        }

@@ -1,0 +1,164 @@
+"""What the teachers say of every training clip, once, for the student to learn: ``lessons.npz``.
+
+Faces (the mean over all teachers given), content features (of the first teacher), codes of the
+face (of the captured one where there is one) and the emotion as a distribution. All are placed in
+the clip's own time, so that a student that hears it at another tempo finds its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+from tqdm import tqdm
+
+from edge.contract import FPS, Floats
+from edge.features import Features
+from models.codebook import SLOW, Codebook
+from models.embedding import Embedding
+from models.teacher import Teacher
+from quantize.emotion import HOP, embed
+from quantize.emotion import WINDOW as EMOTION_WINDOW
+from quantize.phones import UNKNOWN, VISEMES
+from quantize.streams import Spoken, Stream
+from quantize.targets import Scale, arkit_spread, seen_at_sixty, targets
+from quantize.teacher import faces_of
+
+TRUST = 0.6
+"""Weight of a teacher's face beside a captured one."""
+
+BLUR = 2.5
+"""Faces over which a correction of the visemes is spread (coarticulation)."""
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Networks that hear whole clips."""
+
+    faces: Sequence[Teacher]
+    """Their mean is the lesson; the first one's content features are learned too."""
+    codebook: Codebook
+    embedding: Embedding
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """All clips one after the other."""
+
+    faces: NDArray[np.float16]
+    """(F, 52) teachers' faces, 60 a second, in the common range."""
+    content: NDArray[np.float16]
+    """(C, 160) 30 a second."""
+    slow: NDArray[np.int16]
+    """(S,) codes, 7.5 a second."""
+    fast: NDArray[np.int16]
+    """(C,) codes, 30 a second."""
+    emotion: NDArray[np.float16]
+    """(E, 64) mean and log-variance of windows of 1.5 s, five a second."""
+    starts: NDArray[np.int64]
+    """(clips + 1, 2) where each clip begins in ``faces`` (a multiple of 8) and in ``emotion``."""
+
+    def save(self, path: Path) -> None:
+        """Write to a temporary file, then rename."""
+        partial = path.with_suffix(".part")
+        with partial.open("wb") as file:
+            np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
+        partial.rename(path)
+
+    @staticmethod
+    def load(path: Path) -> Lessons:
+        """Read what ``save`` wrote."""
+        with np.load(path) as stored:
+            return Lessons(**{f.name: stored[f.name] for f in fields(Lessons)})
+
+    def face_at(self, clip: NDArray[np.int32], moment: Floats) -> NDArray[np.int64]:
+        """Rows of ``faces`` at moments (seconds) of clips; half as much is a row of ``fast``.
+
+        Where ``clip`` is -1 the row means nothing.
+        """
+        first, last = self.starts[clip, 0], self.starts[clip + 1, 0] - 1
+        return np.clip(first + np.rint(moment * FPS).astype(np.int64) - 1, first, last)
+
+    def emotion_at(self, clip: NDArray[np.int32], moment: Floats) -> NDArray[np.int64]:
+        """Rows of ``emotion``: of the window that ends there, because a student knows no later."""
+        first, last = self.starts[clip, 1], self.starts[clip + 1, 1] - 1
+        row = ((moment - EMOTION_WINDOW / FPS) * FPS / HOP).astype(np.int64)
+        return np.clip(first + row, first, last)
+
+
+def teach(spoken: Sequence[Spoken], teachers: Teachers, scales: dict[str, Scale]) -> Lessons:
+    """Let the teachers hear every clip as it was recorded; minutes for an hour of speech."""
+    rows: dict[str, list[NDArray]] = {f.name: [] for f in fields(Lessons)}
+    starts = [(0, 0)]
+    for one in tqdm(spoken, desc="teachers listen"):
+        made = _lesson(one, teachers, scales)
+        for name, values in made.items():
+            rows[name].append(values)
+        faces, moods = starts[-1]
+        starts.append((faces + len(made["faces"]), moods + len(made["emotion"])))
+    rows["starts"] = [np.array(starts)]
+    return Lessons(**{name: np.concatenate(parts) for name, parts in rows.items()})
+
+
+@torch.no_grad()
+def _lesson(one: Spoken, teachers: Teachers, scales: dict[str, Scale]) -> dict[str, NDArray]:
+    mels = np.stack([mel for _, mel, _ in Features().push(one.sound)])
+    mels = np.concatenate([mels, np.repeat(mels[-1:], -len(mels) % SLOW, axis=0)])
+    faces = np.mean([faces_of(net, mels) for net in teachers.faces], axis=0)
+    content, _ = teachers.faces[0].content(torch.from_numpy(mels[None]))
+    shown = faces.copy()
+    clip, scale = one.clip, scales.get(one.clip.source)
+    if clip.capture and scale:
+        live = seen_at_sixty(clip.capture, len(mels))[:, None] & scale.live
+        shown = np.where(live, targets(clip, scale, len(mels)), shown)
+    in_deviations = torch.from_numpy((shown / arkit_spread()).astype(np.float32))
+    _, (slow, fast), _ = teachers.codebook(in_deviations[None])
+    mean, log_variance = embed(teachers.embedding, mels)
+    return {
+        "faces": faces.astype(np.float16),
+        "content": content[0].numpy().astype(np.float16),
+        "slow": slow[0].numpy().astype(np.int16),
+        "fast": fast[0].numpy().astype(np.int16),
+        "emotion": torch.cat([mean, log_variance], dim=1).numpy().astype(np.float16),
+    }
+
+
+def with_teachers_faces(stream: Stream, lessons: Lessons) -> Stream:
+    """The same stream with the teachers' faces where a voice was recorded without one.
+
+    Teachers hesitate where they are unsure, so their mean "oo" is less round than a real one: each
+    viseme's mean is moved to the captured one's, blurred as one sound runs into the next.
+    """
+    alone = ~stream.live.any(1) & (stream.clip >= 0)
+    shown = lessons.faces[lessons.face_at(stream.clip, stream.moment)].astype(np.float32)
+    off = np.zeros((len(VISEMES), 52), np.float32)
+    for k in range(len(VISEMES)):
+        said = stream.visemes == k
+        real, guess = stream.live & said[:, None], alone & said
+        if real.any() and guess.any():
+            mean = (stream.targets * real).sum(0) / np.maximum(1, real.sum(0))
+            off[k] = np.where(real.any(0), mean - shown[guess].mean(0), 0)
+    moved = np.where((alone & (stream.visemes != UNKNOWN))[:, None], off[stream.visemes], 0)
+    shown += gaussian_filter1d(moved, BLUR, axis=0)
+    return replace(
+        stream,
+        targets=np.where(alone[:, None], shown, stream.targets).astype(np.float32),
+        live=stream.live | (alone[:, None] & stream.live.any(axis=0)),
+        trust=np.where(alone, np.float32(TRUST), stream.trust),
+    )
+
+
+def neighbours(vectors: Tensor) -> Tensor:
+    """(K, K) what a teacher would have said instead of each code: softmax over -distance².
+
+    The temperature is half the mean squared distance to the nearest other code.
+    """
+    far = torch.cdist(vectors, vectors) ** 2
+    nearest = far.masked_fill(torch.eye(len(far), dtype=torch.bool), torch.inf).amin(1)
+    return torch.softmax(-2 * far / nearest.mean(), dim=1)

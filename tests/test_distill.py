@@ -1,0 +1,197 @@
+"""What teachers say of a clip, found again by a student that hears it at another tempo."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("scipy", reason="the toolchain is not installed")
+
+import yaml
+from torch import nn
+
+from edge.contract import INDEX, ConfigError, InputError
+from models.codebook import FAST, SLOW, Codebook, CodebookConfig
+from models.content import ContentConfig
+from models.embedding import Embedding, EmbeddingConfig
+from models.student import Generator, StudentConfig
+from models.teacher import Teacher, TeacherConfig
+from quantize.cli import main
+from quantize.lessons import TRUST, Lessons, neighbours, with_teachers_faces
+from quantize.loop import plain_settings
+from quantize.losses import mood_loss
+from quantize.phones import UNKNOWN
+from quantize.streams import Stream
+from quantize.train import RunConfig, train
+from tests.test_train import NoPhones, config, recordings
+
+__all__ = ["recordings"]
+pytestmark = pytest.mark.toolchain
+JAW = INDEX["jawOpen"]
+
+
+def two_clips() -> Lessons:
+    """Of 16 and 8 faces; every row says where it is."""
+    faces = np.zeros((24, 52), np.float16)
+    faces[:, JAW] = np.arange(24) / 100
+    return Lessons(
+        faces,
+        np.zeros((12, 3), np.float16),
+        np.arange(3, dtype=np.int16),
+        np.arange(12, dtype=np.int16),
+        np.zeros((5, 4), np.float16),
+        np.array([[0, 0], [16, 3], [24, 5]]),
+    )
+
+
+def test_a_moment_of_a_clip_is_found_at_every_level() -> None:
+    lessons = two_clips()
+    clip = np.array([0, 0, 0, 1, 1], np.int32)
+    moment = np.array([1 / 60, 10 / 60, 99.0, 1 / 60, 5 / 60], np.float32)
+    face = lessons.face_at(clip, moment)
+    assert face.tolist() == [0, 9, 15, 16, 20]  # past the end: the last
+    assert lessons.fast[face // FAST].tolist() == [0, 4, 7, 8, 10]
+    assert lessons.slow[face // SLOW].tolist() == [0, 1, 1, 2, 2]
+    # The window of 1.5 s that ends there; the first where none has ended yet.
+    ends = lessons.emotion_at(np.array([0, 0, 0, 1], np.int32), np.array([0.1, 1.75, 9, 1.6]))
+    assert ends.tolist() == [0, 1, 2, 3]
+
+
+def test_unpaired_voices_show_the_teachers_faces_moved_to_what_each_sound_looks_like() -> None:
+    lessons, faces = two_clips(), 24
+    live = np.zeros((faces, 52), bool)
+    live[:16, JAW] = True
+    targets = np.zeros((faces, 52), np.float32)
+    targets[:16, JAW] = 0.5
+    stream = Stream(
+        np.zeros((faces, 40), np.float32),
+        targets,
+        live,
+        np.full(faces, 3),
+        np.ones(faces, np.float32),
+        np.repeat([0, 1], [16, 8]).astype(np.int32),
+        np.concatenate([np.arange(1, 17), np.arange(1, 9)]).astype(np.float32) / 60,
+    )
+    made = with_teachers_faces(stream, lessons)
+    assert np.array_equal(made.targets[:16], stream.targets[:16])  # captured: as it was
+    assert made.targets[16:, JAW].mean() == pytest.approx(0.5, abs=0.1)  # the sound's captured mean
+    assert np.diff(made.targets[18:, JAW]).min() > 0  # the teacher's movement is kept
+    assert made.live[16:, JAW].all()
+    assert not made.live[:, INDEX["cheekPuff"]].any()  # nobody captured it
+    assert made.trust.tolist() == pytest.approx([1.0] * 16 + [TRUST] * 8)
+    # Without a known sound the teacher is taken at its word.
+    plain = with_teachers_faces(replace(stream, visemes=np.full(faces, UNKNOWN)), lessons)
+    assert plain.targets[16:, JAW] == pytest.approx(lessons.faces[16:, JAW], abs=1e-3)
+
+
+def test_a_code_is_softened_towards_codes_that_look_alike() -> None:
+    near = neighbours(torch.tensor([[0.0], [1.0], [10.0]]))
+    # Squared distances to the nearest: 1, 1, 81; the temperature is half their mean.
+    assert near[0, 1] / near[0, 0] == pytest.approx(math.exp(-2 * 1 / (83 / 3)))
+    assert near[0, 2] < near[0, 1]
+    assert torch.allclose(near.sum(1), torch.ones(3))
+
+
+def test_the_divergence_of_two_emotions_by_hand() -> None:
+    same = torch.tensor([[[0.5, 0.0]]])
+    assert mood_loss(same, same).item() == pytest.approx(0.0)
+    # Means 1 apart, both of variance 1: a half. Twice the variance said: (ln 2 + 1/2 - 1) / 2.
+    assert mood_loss(torch.tensor([[[1.5, 0.0]]]), same).item() == pytest.approx(0.5)
+    wide = torch.tensor([[[0.5, math.log(2)]]])
+    assert mood_loss(wide, same).item() == pytest.approx(0.5 * (math.log(2) - 0.5))
+
+
+def test_drawn_codes_are_held_over_their_span_and_are_real_codes() -> None:
+    torch.manual_seed(0)
+    generator = Generator(StudentConfig(codes=8, slow=3, fast=2))
+    drawn = generator.drawn(torch.zeros(1, 16, 16))
+    for part, span, vectors in (
+        (drawn[0, :, :3], SLOW, generator.slow_vectors),
+        (drawn[0, :, 3:], FAST, generator.fast_vectors),
+    ):
+        assert torch.allclose(part, part[torch.arange(16) // span * span])
+        assert torch.cdist(part, vectors.weight.T).amin(1).max() < 1e-4
+    assert len(torch.unique(drawn[0, ::FAST, 3:], dim=0)) > 1
+
+
+SMALL = CodebookConfig(codes=16, slow=4, fast=4, width=8)
+
+
+@pytest.fixture
+def teachers(tmp_path: Path) -> dict[str, str]:
+    """Untrained ones, as runs on disk."""
+    torch.manual_seed(0)
+    hears = ContentConfig(width=8, blocks=1, hidden=4)
+    nets: dict[str, tuple[nn.Module, object]] = {}
+    sizes = TeacherConfig(content=hears, width=8)
+    nets["teacher"] = Teacher(sizes), sizes
+    nets["codebook"] = Codebook(SMALL), SMALL
+    nets["emotion"] = Embedding(EmbeddingConfig(width=8, blocks=1)), EmbeddingConfig(8 * 4, 8, 1)
+    torch.nn.init.normal_(nets["codebook"][0].slow.vectors)  # type: ignore[union-attr]
+    torch.nn.init.normal_(nets["codebook"][0].fast.vectors)  # type: ignore[union-attr]
+    paths = {}
+    for kind, (net, config_) in nets.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        torch.save({"average": net.state_dict()}, folder / "checkpoint.pt")
+        settings = {"train": kind, "model": plain_settings(config_)}
+        (folder / "run.yaml").write_text(yaml.safe_dump(settings))
+        paths[kind] = str(folder / "checkpoint.pt")
+    return paths
+
+
+def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
+    recordings: Path, teachers: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    (recordings / "t2.csv").unlink()  # one voice without a face
+    plain = config(recordings, 2)
+    settings: RunConfig = replace(
+        plain,
+        teacher=(teachers["teacher"],) * 2,
+        codebook=teachers["codebook"],
+        embedding=teachers["emotion"],
+    )
+    out = tmp_path / "run"
+    train(settings, out)
+    header, *rows = (out / "log.csv").read_text().splitlines()
+    columns = {
+        name: [float(r.split(",")[i]) for r in rows] for i, name in enumerate(header.split(","))
+    }
+    for name in ("codes", "emotion", "content"):
+        assert columns[name][0] > columns[name][-1] > 0, name
+    lessons = Lessons.load(out / "lessons.npz")
+    assert len(lessons.faces) == 2 * len(lessons.fast) == 8 * len(lessons.slow)
+    saved = torch.load(out / "checkpoint.pt", weights_only=True)
+    vectors = torch.load(teachers["codebook"], weights_only=True)["average"]["slow.vectors"]
+    assert torch.equal(saved["student"]["generator.slow_vectors.weight"], vectors.T)  # not learned
+    before = (out / "lessons.npz").stat().st_mtime_ns
+    train(settings, out)  # nothing left to do, and the teachers are not asked again
+    assert (out / "lessons.npz").stat().st_mtime_ns == before
+
+
+def test_a_run_that_is_no_teacher_is_refused_by_name(
+    recordings: Path, teachers: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    settings = replace(
+        config(recordings, 2),
+        teacher=(teachers["codebook"],),
+        codebook=teachers["codebook"],
+        embedding=teachers["emotion"],
+    )
+    with pytest.raises(InputError, match="a run of 'train codebook', not of 'train teacher'"):
+        train(settings, tmp_path / "run")
+
+
+def test_a_student_without_the_verb_distill_takes_no_teacher(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["train", "student", "--teacher", "x", "--data", "d", "--out", str(tmp_path / "o")]
+    assert main(asked) == ConfigError.status
+    assert "edge-quantize distill" in capsys.readouterr().err
