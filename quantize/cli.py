@@ -192,7 +192,9 @@ def _train(args: argparse.Namespace) -> None:
     }
     if foreign := sorted(changes.keys() - known):
         raise ConfigError(f"train {args.what} takes no --{foreign[0]}")
-    run(read_settings(kind, args.config, **changes), args.out)
+    settings = read_settings(kind, args.config, **changes)
+    torch.manual_seed(settings.seed)  # of the first weights
+    run(settings, args.out)
     logging.info("trained: %s", args.out / "checkpoint.pt")
 
 
