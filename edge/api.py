@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.audio import SUFFIXES
 from edge.capture import Source, file_blocks, open_source
 from edge.config import Config, parse, plain
-from edge.contract import FPS, SAMPLE_RATE, BlendshapeFrame
+from edge.contract import FPS, SAMPLE_RATE, BlendshapeFrame, InputError
 from edge.pipeline import Pipeline
 from edge.runtime import REST_AFTER, offline_faces
 from edge.wiring import open_pipeline
@@ -45,20 +45,36 @@ def faces(
     if emotion is not None:
         given["emotion"] = {"name": emotion, "blend": 0.0}
     config = parse(plain(Config()) | given, "edge.faces")
+    path = _file(source)
     _, pipeline = open_pipeline(config)
-    if path := _file(source):
+    if path:
         yield from offline_faces(file_blocks(path, SAMPLE_RATE), pipeline)
     else:
-        with closing(open_source(os.fspath(source), config.queue_ms)) as microphone:
+        with closing(_microphone(os.fspath(source), config.queue_ms)) as microphone:
             yield from live_faces(microphone, pipeline)
 
 
 def _file(source: str | os.PathLike[str]) -> str | None:
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(f"edge.faces({source!r}): give a path, or a microphone's name as a str")
     text = os.fspath(source)
     if text.startswith("file:"):
         return text.removeprefix("file:")
     named = not isinstance(source, str) or Path(text).suffix.lower() in SUFFIXES
+    if os.path.isdir(text) and (named or os.sep in text):
+        raise _folder(text)
     return text if named else None
+
+
+def _folder(path: str) -> InputError:
+    return InputError(f"{path} is a folder: give a file in it (edge-batch takes folders)")
+
+
+def _microphone(name: str, queue_ms: int) -> Source:
+    try:
+        return open_source(name, queue_ms)
+    except InputError as error:  # a bare name, such as "default", is a microphone's first
+        raise (_folder(name) if os.path.isdir(name) else error) from None
 
 
 def live_faces(

@@ -149,8 +149,9 @@ class Live:
         """Show an emotion from now on."""
         seconds = self.config.emotion.blend if blend is None else blend
         turn = self.pipeline.face.mood.turn
+        show = partial(turn, emotion_named(word), intensity, seconds)
         self.inbox.put(partial(self.pipeline.follow_feeling, None))
-        self.inbox.put(partial(turn, emotion_named(word), intensity, seconds))
+        self.inbox.put(show)
         self.pending.pop("emotion", None)
 
     def emotion_auto(self) -> None:

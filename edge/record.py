@@ -176,6 +176,11 @@ def open_record(where: str) -> Record:
     form, colon, rest = where.partition(":")
     if colon and form in FORMATS:
         return Record(Path(rest), FORMATS[form]())
+    if colon and form.isalpha():
+        raise ConfigError(
+            f"--record {where}: unknown format '{form}'; known: {', '.join(FORMATS)}"
+            f" (a file of that name is ./{where})"
+        )
     suffix = Path(where).suffix.lower()
     for form, known in SUFFIXES.items():
         if suffix == known:

@@ -42,7 +42,7 @@ class Loop:
         self._pipeline, self._sinks, self._score = pipeline, sinks, score
         self._clock, self._max_latency = clock, max_latency
         self.ladder = Ladder(max_latency / 2)
-        self._slots = 0
+        self._slots, self._warming = 0, pipeline.lookahead
 
     def hear(self, block: AudioBlock) -> None:
         """Send the faces that this block completes, unless they are past the deadline.
@@ -52,8 +52,12 @@ class Loop:
         score = self._score
         frames = self._pipeline.push(block)
         slots = faces_within(block.end)
-        score.captured += slots - self._slots
-        score.dropped["lost"] += slots - self._slots - len(frames)
+        missing = slots - self._slots - len(frames)
+        # A run begins with the look-ahead's audio: those faces are to come, not lost.
+        warming = min(missing, self._warming)
+        self._warming -= warming
+        score.captured += slots - self._slots - warming
+        score.dropped["lost"] += missing - warming
         self._slots = slots
         for frame in frames:
             latency = self._clock() - frame.captured_at

@@ -25,14 +25,14 @@ class Score:
     """
 
     captured: int = 0
-    """Faces that the audio so far had time for, gaps included."""
+    """Faces that the audio so far had time for, gaps included, but for the first look-ahead."""
     faces: int = 0
     """Sent from audio."""
     rested: int = 0
     """Sent without audio."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Faces not sent. ``late``: past the deadline; ``lost``: their audio never came, or only the
-    look-ahead after a start; ``thinned``: sent at half rate because the machine is too slow."""
+    """Faces not sent. ``late``: past the deadline; ``lost``: their audio never came, or their
+    look-ahead did not; ``thinned``: sent at half rate because the machine is too slow."""
     total: float = 0.0
     """Sum of all latencies in seconds."""
     worst: float = 0.0

@@ -16,6 +16,7 @@ from edge.contract import ConfigError, EdgeError, InputError, MissingError
 EXAMPLES = """\
 examples:
   edge-quantize prepare --data ~/videos --face-model face_landmarker.task --out prepared
+  edge-quantize train teacher --data prepared --out runs/teacher       (needs no recordings)
   edge-quantize train --data ~/takes --out runs/mine --epochs 30
   edge-quantize train --config runs/mine/run.yaml --out runs/mine      (goes on where it stopped)
   edge-quantize train teacher --data DATA/emodb --data DATA/grid --out runs/teacher
@@ -68,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
         choices=("student", "codebook", "emotion", "teacher", "generator"),
         help="(default: %(default)s)",
     )
-    train.add_argument("--data", action="append", metavar="DIR", help="recordings; repeatable")
+    train.add_argument(
+        "--data", action="append", metavar="DIR", help="recordings (repeatable) or prepared shards"
+    )  # fmt: skip
     train.add_argument("--noise", metavar="DIR", help="folder with noise/ and rir/ to mix in")
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
     train.add_argument("--config", type=Path, metavar="FILE", help="run.yaml; flags win over it")
@@ -227,7 +230,9 @@ def _train(args: argparse.Namespace, may_take: Sequence[str] = ()) -> None:
             f"train {args.what} takes no --{foreign[0]}; see edge-quantize train --help, "
             "and edge-quantize distill for a student with teachers"
         )
-    run(read_settings(kind, args.config, **changes), args.out)
+    settings = read_settings(kind, args.config, **changes)
+    torch.manual_seed(settings.seed)  # of the first weights
+    run(settings, args.out)
     logging.info("trained: %s", args.out / "checkpoint.pt")
 
 

@@ -130,6 +130,8 @@ def load(folders: Iterable[Path]) -> tuple[list[Clip], list[Skipped]]:
             raise DataError(f"{folder}: no such folder; give the folder that holds the data")
         found, left = gather(find_reader(folder)(folder))
         if not found:
+            if any(folder.glob("shards/*.tar")):
+                raise DataError(f"{folder}: only a student or a teacher trains from shards alone")
             why = f"; e.g. {left[0].id}: {left[0].reason}" if left else ""
             raise DataError(f"{folder}: no usable clip among {len(left)}{why}")
         clips += found

@@ -180,8 +180,12 @@ class _Run:
             log.info("going on after step %d", self.step)
 
     def take(self, parts: dict[str, Tensor]) -> dict[str, float]:
-        """One step down the sum of ``parts``."""
+        """One step down the sum of ``parts``; all of them as the whole batch has them."""
         loss = torch.stack(list(parts.values())).sum()
+        shared = torch.distributed.is_initialized()
+        if shared:
+            # DDP waits for a gradient of every parameter, also of a branch that no clip teaches.
+            loss = loss + 0 * torch.stack([p.sum() for p in self.net.parameters()]).sum()
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate_at(self.step)
         self.optimiser.zero_grad()
@@ -199,7 +203,11 @@ class _Run:
                     mean.lerp_(now, 1 - keep)
                 else:
                     mean.copy_(now)
-        return {"loss": loss.item()} | {k: v.item() for k, v in parts.items()}
+        figures = torch.stack([loss, *parts.values()]).detach()
+        if shared:
+            torch.distributed.all_reduce(figures)
+            figures /= torch.distributed.get_world_size()
+        return dict(zip(("loss", *parts), figures.tolist(), strict=True))
 
     def note(self, figures: dict[str, float]) -> None:
         """One row of ``log.csv``, and the same to TensorBoard where it is installed."""

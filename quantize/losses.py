@@ -14,8 +14,16 @@ PP = VISEMES.index("PP")
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean of ``values`` with ``weights`` of the same shape; 0 where all weights are 0."""
-    return (values * weights).sum() / weights.sum().clamp(min=1e-6)
+    """Mean of ``values`` with ``weights`` of the same shape; 0 where all weights are 0.
+
+    Under torchrun the mean of what the processes return is that of the whole batch, even if the
+    faces of one weigh more. So all of them must call it, as often.
+    """
+    total = weights.sum().detach()
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(total)
+        total /= torch.distributed.get_world_size()
+    return (values * weights).sum() / total.clamp(min=1e-6)
 
 
 def shape_loss(predicted: Tensor, target: Tensor, weights: Tensor, spread: Tensor) -> Tensor:
@@ -52,9 +60,10 @@ def closure_loss(predicted: Tensor, visemes: Tensor, spread: Tensor) -> Tensor:
 
 def viseme_loss(logits: Tensor, visemes: Tensor) -> Tensor:
     """Cross entropy of the spoken viseme (B, T); faces without a label do not count."""
-    if bool((visemes == UNKNOWN).all()):
-        return logits.sum() * 0.0
-    return F.cross_entropy(logits.flatten(0, 1), visemes.flatten(), ignore_index=UNKNOWN)
+    missed = F.cross_entropy(
+        logits.flatten(0, 1), visemes.flatten(), ignore_index=UNKNOWN, reduction="none"
+    )
+    return weighted_mean(missed, (visemes != UNKNOWN).flatten().to(missed.dtype))
 
 
 def mood_loss(said: Tensor, wanted: Tensor) -> Tensor:

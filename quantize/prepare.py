@@ -2,7 +2,7 @@
 
 The folder holds ``takes/`` (what videos were turned into: train from it like from any recording),
 ``shards/``, ``phones.json`` and ``prepared.json`` (what went in, what was left out and why, the
-scale of each source).
+scale of each source). A student or a teacher trains from it, also where the recordings are not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge.contract import ARKIT_52
 from quantize.augment import Rooms
 from quantize.data import Clip, DataError, Make, Skipped, UnfitClipError, gather, load
 from quantize.readers import READERS, find_videos, read_folder, read_pairs
-from quantize.shards import FEWEST_SHARDS, Sample, sample, write
+from quantize.shards import VERSION, Sample, sample, write
 from quantize.streams import Spoken, listen, minutes, plain, say
 from quantize.targets import Scale, fit_scales
 from quantize.video import Look, film_take, landmarker, phone_take
@@ -68,6 +68,7 @@ def prepare(
     # A source without a training clip is scaled by what it has, such as a single video.
     scales = fit_scales(found.clips, ARKIT_52)
     scales |= fit_scales([c for c in found.clips if c.split == "train"], ARKIT_52)
+    shards = _empty(out)
     counts = {}
     for split in ("train", "validation", "test"):
         clips = [c for c in found.clips if c.split == split and c.audio]
@@ -76,25 +77,35 @@ def prepare(
         spoken = listen(clips, out / "phones.json", partial(tqdm, desc=f"{split}: listening"))
         log.info("%s: %d clips, %.1f min", split, len(spoken), minutes(spoken))
         times = renditions if split == "train" else 1
-        samples = _say(spoken, scales, rooms or Rooms(), times, seed)
-        most = max(1, -(-len(spoken) * times // FEWEST_SHARDS))
-        bar = tqdm(samples, total=len(spoken) * times, desc=f"{split}: writing")
-        counts[split] = write(bar, out / "shards", split, most)
+        counts[split] = 0
+        for k in range(times):
+            samples = _say(spoken, scales, rooms or Rooms(), k, seed)
+            bar = tqdm(samples, total=len(spoken), desc=f"{split}: writing {k + 1} of {times}")
+            counts[split] += write(bar, shards, split, k)
     _note(out, data, found.skipped, scales, counts, renditions, seed)
     return counts
 
 
+def _empty(out: Path) -> Path:
+    """The folder for shards, without old ones and their note."""
+    (out / "prepared.json").unlink(missing_ok=True)
+    folder = out / "shards"
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.tar"):
+        old.unlink()
+    return folder
+
+
 def _say(
-    clips: Sequence[Spoken], scales: dict[str, Scale], rooms: Rooms, times: int, seed: int
+    clips: Sequence[Spoken], scales: dict[str, Scale], rooms: Rooms, rendition: int, seed: int
 ) -> Iterator[Sample]:
-    """Every clip ``times`` times, the first time in its own voice; each pass in another order."""
-    for rendition in range(times):
-        rng = np.random.default_rng((seed, rendition))
-        for at in rng.permutation(len(clips)):
-            spoken = clips[at]
-            own = rendition == 0
-            stream = plain(spoken, scales) if own else say(spoken, 0, scales, rooms, rng)
-            yield sample(spoken, stream, rendition)
+    """Every clip once, the first time in its own voice; each time in another order."""
+    rng = np.random.default_rng((seed, rendition))
+    for at in rng.permutation(len(clips)):
+        spoken = clips[at]
+        own = rendition == 0
+        stream = plain(spoken, scales) if own else say(spoken, 0, scales, rooms, rng)
+        yield sample(spoken, stream, rendition)
 
 
 def _read(folder: Path, takes: Path, model: Path | None) -> tuple[list[Clip], list[Skipped]]:
@@ -145,6 +156,8 @@ def _note(
     seed: int,
 ) -> None:
     record: dict[str, Any] = {
+        "version": VERSION,
+        "shards": sorted(path.name for path in (out / "shards").glob("*.tar")),
         "data": [str(d) for d in data],
         "renditions": renditions,
         "seed": seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -10,23 +10,13 @@ from pathlib import Path
 from edge.audio import read_audio
 from quantize.augment import Rooms
 from quantize.data import DataError
-from quantize.streams import Spoken, Stream, render, viseme_poses, with_phone_faces
-from quantize.targets import Scale
+from quantize.streams import Stream, viseme_poses, with_phone_faces
 
 
 class Renditions:
     """``count`` renditions under ``folder``; each is made once and read whenever its turn comes."""
 
-    def __init__(
-        self,
-        folder: Path,
-        spoken: Sequence[Spoken],
-        scales: dict[str, Scale],
-        rooms: Rooms,
-        seed: int,
-        repeat: dict[str, int],
-        count: int,
-    ) -> None:
+    def __init__(self, folder: Path, make: Callable[[int], Stream], count: int) -> None:
         self._folder, self._count = folder, count
         folder.mkdir(exist_ok=True)
         self._pool = ProcessPoolExecutor(1, mp_context=get_context("fork"))
@@ -34,9 +24,7 @@ class Renditions:
         for k in range(count):
             path = self._path(k)
             if not path.exists():
-                self._pending[k] = self._pool.submit(
-                    _make, spoken, scales, rooms, seed * 1000 + k, repeat, path
-                )
+                self._pending[k] = self._pool.submit(_make, make, k, path)
 
     def __enter__(self) -> Renditions:
         return self
@@ -60,15 +48,8 @@ class Renditions:
         return Stream.load(self._path(k))
 
 
-def _make(
-    spoken: Sequence[Spoken],
-    scales: dict[str, Scale],
-    rooms: Rooms,
-    seed: int,
-    repeat: dict[str, int],
-    path: Path,
-) -> None:
-    render(spoken, scales, rooms, seed, repeat).save(path)
+def _make(make: Callable[[int], Stream], k: int, path: Path) -> None:
+    make(k).save(path)
 
 
 def read_rooms(folder: str | None) -> Rooms:

@@ -1,20 +1,21 @@
-"""Training streams as WebDataset shards (tar files that torchrun's processes share out) and back.
+"""Training streams as WebDataset shards (tar files), and back.
 
-A sample is one clip said once, in its own voice or another. Its files: ``mels.npy`` (T, N_MELS),
-``weights.npy`` (T, 52) in the common range, ``mask.npy`` (T, 52) where the weights mean something,
-``visemes.npy`` (T,) index into ``VISEMES`` or -1, ``moment.npy`` (T,) seconds into the recording
-(-1 in the pause before it), and ``clip.json`` (id, source, speaker, emotion, level, text, phones).
+``SPLIT-RRR-NNNNNN.tar`` holds samples of rendition R of a split; 0 is each clip in its own voice.
+A sample is one clip said once. Its files: ``mels.npy`` (T, N_MELS), ``weights.npy`` (T, 52) in the
+common range, ``mask.npy`` (T, 52) where the weights mean something, ``visemes.npy`` (T,) index into
+``VISEMES`` or -1, ``moment.npy`` (T,) seconds into the recording (-1 in the pause before it), and
+``clip.json`` (id, source, speaker, emotion, level, text, phones).
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from tarfile import TarError
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,10 @@ from edge.contract import ARKIT_52
 from quantize.data import DataError
 from quantize.streams import Spoken, Stream
 
+VERSION = 1
+"""Of files and samples, for ``prepared.json``; raise it when a reader would take them wrongly."""
 SHARD_BYTES = 64_000_000
 """A shard is closed when it gets longer than this; about an hour of speech."""
-FEWEST_SHARDS = 4
-"""Training is cut into at least this many, so that as many processes find one each."""
 
 Sample = dict[str, Any]
 
@@ -62,40 +63,35 @@ def _npy(values: np.ndarray[Any, Any]) -> bytes:
     return out.getvalue()
 
 
-def write(samples: Iterable[Sample], folder: Path, split: str, most: int) -> int:
-    """``SPLIT-000000.tar`` and so on, of at most ``most`` samples each; how many were written."""
+def write(samples: Iterable[Sample], folder: Path, split: str, rendition: int) -> int:
+    """The shards of one rendition of a split; how many samples were written."""
     import webdataset  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob(f"{split}-*.tar"):
-        old.unlink()
     count = 0
-    pattern = str(folder / f"{split}-%06d.tar")
-    with webdataset.ShardWriter(pattern, maxcount=most, maxsize=SHARD_BYTES, verbose=0) as shards:
+    pattern = str(folder / f"{split}-{rendition:03d}-%06d.tar")
+    with webdataset.ShardWriter(pattern, maxsize=SHARD_BYTES, verbose=0) as shards:
         for one in samples:
             shards.write(one)
             count += 1
     return count
 
 
-def read(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Stream]]:
-    """Every sample of a split: what is told of the clip, and its stream.
+def read(folder: Path, split: str, rendition: int = 0) -> Iterator[tuple[dict[str, Any], Stream]]:
+    """Every sample of one rendition of a split: what is told of the clip, and its stream.
 
-    Under ``torchrun`` each process reads its own share of the shards. Raises ``DataError`` where
-    there is none.
+    Raises ``DataError`` for a shard that is damaged, such as half copied.
     """
     from webdataset import tariterators  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-    found = sorted(folder.glob(f"{split}-*.tar"))
-    if not found:
-        raise DataError(f"{folder}: no {split} shards; make them with edge-quantize prepare")
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    for path in found[rank::world]:
+    for path in sorted(folder.glob(f"{split}-{rendition:03d}-*.tar")):
         # Opened here, because webdataset's own opener leaves files open until they are collected.
         with path.open("rb") as file:
             files = tariterators.tar_file_expander([{"url": path.name, "stream": file}])
-            for one in tariterators.group_by_keys(files):
-                yield json.loads(one["clip.json"]), _stream(one)
+            try:
+                for one in tariterators.group_by_keys(files):
+                    yield json.loads(one["clip.json"]), _stream(one)
+            except (TarError, ValueError, KeyError, EOFError) as error:
+                raise DataError(f"{path}: damaged ({error}); copy or prepare it again") from error
 
 
 def _stream(one: Sample) -> Stream:

@@ -110,7 +110,7 @@ def listen(clips: Sequence[Clip], found: Path, track: Callable = iter) -> list[S
                 known[clip.id] = [asdict(p) for p in aligner.find(samples, clip.text)]
             phones = tuple(Phone(**p) for p in known[clip.id])
         spoken.append(Spoken(clip, (samples * 32767).astype(np.int16), phones))
-    partial = found.with_suffix(".part")
+    partial = found.with_suffix(f".{os.getpid()}.part")  # other processes of torchrun write too
     partial.write_text(json.dumps(known))
     partial.rename(found)
     return spoken

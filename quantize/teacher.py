@@ -21,12 +21,13 @@ from edge.contract import FPS, INDEX, Floats
 from edge.emotion import load_emotions
 from models.teacher import LEVELS, Teacher, TeacherConfig
 from quantize.augment import hide_bands
-from quantize.data import EMOTIONS, DataError, load
+from quantize.corpus import read_corpus
+from quantize.data import EMOTIONS, DataError
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
-from quantize.renditions import Renditions, read_rooms
-from quantize.streams import Spoken, Stream, listen, plain
-from quantize.targets import arkit_spread, fit_scales
+from quantize.renditions import Renditions
+from quantize.streams import Spoken, Stream
+from quantize.targets import arkit_spread
 
 WINDOW, ACTED = 400, 90
 """Faces of a window of the corpus, and of an acted sentence (1.5 s; EMO-DB cuts some at 2.0 s)."""
@@ -62,25 +63,16 @@ class TeacherRun:
 def train_teacher(run: TeacherRun, out: Path) -> nn.Module:
     """Train until ``run.epochs``; returns the teacher, averaged."""
     keep_settings(out, {"train": "teacher"} | plain_settings(run))
-    clips, _ = load([Path(d) for d in run.data])
-    training = [c for c in clips if c.split == "train" and c.audio]
-    scales = fit_scales(training)
-    if not any(scale.live.any() for scale in scales.values()):
-        raise DataError("no clip pairs a voice with a moving face; nothing can be learned")
-    spoken = listen(training, out / "phones.json")
-    held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
-    validation = [plain(s, scales) for s in listen(held, out / "phones.json")]
-    rooms, folder = read_rooms(run.noise), out / "renditions"
-    with Renditions(
-        folder, spoken, scales, rooms, run.seed, run.repeat, min(run.renditions, run.epochs)
-    ) as renditions:
-        lessons = Lessons(run, spoken, renditions, sorted(scales))
+    times = min(run.renditions, run.epochs)
+    corpus = read_corpus(run.data, out, run.noise, run.seed, run.repeat, times)
+    with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
+        lessons = Lessons(run, corpus.spoken, renditions, list(corpus.scales))
         steps = lessons.steps
         schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
 
         def judge(net: nn.Module) -> dict[str, float]:
             assert isinstance(net, Teacher)
-            return score(net, validation)
+            return score(net, corpus.validation)
 
         return fit(Teacher(run.model), out, schedule, lessons.losses, judge)
 
@@ -128,7 +120,8 @@ class Lessons:
         at = starts[:, None] + np.arange(WINDOW)
         clip = stream.clip[at]
         style = one_hot(np.where(clip >= 0, self._style[clip], -1), run.model.styles)
-        style *= (torch.rand(len(at), 1, 1) < 0.5).float()
+        # Drawn for the whole batch, as the starts are: one process and two hide the same styles.
+        style *= torch.from_numpy(rng.random((run.batch, 1, 1)) < 0.5)[rows]
         level = one_hot(np.zeros_like(clip), len(LEVELS))
         mels = masked(torch.from_numpy(stream.mels[at]))
         target = torch.from_numpy(stream.targets[at]) / self.spread

@@ -27,7 +27,8 @@ from models.embedding import Embedding, EmbeddingConfig
 from models.student import Lesson, Student, StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.augment import hide_bands
-from quantize.data import Clip, DataError, load
+from quantize.corpus import read_corpus
+from quantize.data import DataError
 from quantize.lessons import Lessons, Teachers, neighbours, teach, with_teachers_faces
 from quantize.loop import keep_settings, plain_settings
 from quantize.losses import (
@@ -40,9 +41,9 @@ from quantize.losses import (
     weighted_mean,
 )
 from quantize.open import open_run
-from quantize.renditions import Renditions, read_rooms
-from quantize.streams import Spoken, Stream, listen, minutes, plain
-from quantize.targets import Scale, arkit_spread, fit_scales
+from quantize.renditions import Renditions
+from quantize.streams import Spoken, Stream
+from quantize.targets import Scale, arkit_spread
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class RunConfig:
     """What decides a run; kept as ``run.yaml`` beside the checkpoint."""
 
     data: tuple[str, ...]
-    """Folders that ``quantize.data.load`` reads."""
+    """Folders that ``quantize.data.load`` reads, or the one that ``prepare`` made."""
     noise: str | None = None
     """Folder with ``noise/`` and ``rir/`` to mix in; without it only made-up noise is."""
     seed: int = 0
@@ -93,30 +94,19 @@ class RunConfig:
 def train(config: RunConfig, out: Path) -> Path:
     """Run until ``config.epochs`` are done; returns the checkpoint's path."""
     keep_settings(out, plain_settings(config))
-    clips, skipped = load([Path(d) for d in config.data])
-    log.info("%d clips, %d skipped", len(clips), len(skipped))
-    training = [c for c in clips if c.split == "train"]
-    scales = fit_scales(training)
-    if not any(scale.live.any() for scale in scales.values()):
-        raise DataError("no clip pairs a voice with a moving face; nothing can be learned")
-    spoken = listen(training, out / "phones.json", _bar("listening"))
-    held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
-    validation = [plain(s, scales) for s in listen(held, out / "phones.json")]
-    log.info("%.0f min of training audio, %d validation clips", minutes(spoken), len(validation))
-
+    times = min(config.renditions, config.epochs)
+    corpus = read_corpus(config.data, out, config.noise, config.seed, config.repeat, times)
+    log.info("%d training, %d validation clips", len(corpus.spoken), len(corpus.validation))
     torch.manual_seed(config.seed)
-    taught = lessons(config, out, spoken, scales)
-    run = _Run(config, out, scales, taught)
-    count = min(config.renditions, config.epochs)
-    rooms = read_rooms(config.noise)
-    folder = out / "renditions"
-    with Renditions(folder, spoken, scales, rooms, config.seed, config.repeat, count) as renditions:
+    taught = lessons(config, out, corpus.spoken, corpus.scales)
+    run = _Run(config, out, corpus.scales, taught)
+    with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
         while run.epoch < config.epochs:
             if taught:
                 run.train(with_teachers_faces(renditions.captured(run.epoch), taught))
             else:
                 run.train(renditions.get(run.epoch))
-            run.validate(validation)
+            run.validate(corpus.validation)
             run.save()
     plot_curves(out)
     return out / "checkpoint.pt"
@@ -130,6 +120,8 @@ def lessons(
         return None
     path = out / "lessons.npz"
     if not path.exists():
+        if not len(spoken[0].samples):
+            raise DataError("shards hold no sound for the teachers to hear; distil from recordings")
         teach(spoken, _teachers(config), scales).save(path)
     return Lessons.load(path)
 
@@ -393,10 +385,3 @@ def plot_curves(out: Path) -> None:
         if axes.lines:
             axes.legend(fontsize=7)
     figure.savefig(out / "curves.png", dpi=110)
-
-
-def _bar(what: str) -> Any:
-    def track(items: Sequence[Clip]) -> Iterator[Clip]:
-        return iter(tqdm(items, desc=what))
-
-    return track

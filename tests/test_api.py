@@ -75,6 +75,33 @@ def test_what_is_named_like_a_file_is_never_taken_for_a_microphone(
         next(edge.faces(name))
 
 
+@pytest.mark.parametrize("source", [Path.cwd(), str(Path.cwd())])
+def test_a_folder_is_told_apart_from_a_microphone(source: str | Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder: give a file in it \(edge-batch takes"):
+        next(edge.faces(source))
+
+
+def test_a_bare_name_that_no_microphone_has_may_be_a_folder_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_source(mic: str, queue_ms: int) -> None:
+        raise InputError(f"no microphone '{mic}'")
+
+    monkeypatch.setattr(edge.api, "open_source", open_source)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "takes").mkdir()
+    with pytest.raises(InputError, match="takes is a folder: give a file in it"):
+        next(edge.faces("takes"))
+    with pytest.raises(InputError, match="no microphone 'desk'"):
+        next(edge.faces("desk"))
+
+
+@pytest.mark.parametrize("source", [None, 1])
+def test_what_is_neither_a_path_nor_a_name_is_told_so(source: object) -> None:
+    with pytest.raises(InputError, match=rf"edge.faces\({source}\): give a path, or a microphone"):
+        next(edge.faces(source))  # type: ignore[arg-type]
+
+
 def test_a_mistake_is_one_sentence(clip: Path) -> None:
     with pytest.raises(ConfigError, match="unknown emotion 'hapy'; did you mean 'happy'"):
         next(edge.faces(clip, emotion="hapy"))
@@ -102,6 +129,14 @@ def microphone(monkeypatch: pytest.MonkeyPatch) -> FakeMicrophone:
 
     monkeypatch.setattr(edge.api, "open_source", open_source)
     return made
+
+
+def test_a_bare_name_is_a_microphone_s_even_where_a_folder_has_it(
+    microphone: FakeMicrophone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "desk").mkdir()
+    assert len(list(edge.faces("desk"))) == 116
 
 
 def test_leaving_the_loop_closes_the_microphone(microphone: FakeMicrophone) -> None:

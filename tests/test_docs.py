@@ -35,7 +35,7 @@ PAGES = [
 PROGRAMS = (
     "edge-run", "edge-batch", "edge-build", "edge-quantize", "edge-preview", "make", "python",
     "python3", "pip", "git", "sudo", "sudoedit", "systemctl", "journalctl", "oscsend", "ffmpeg",
-    "arecord", "apt", "npm", "kill", "cd",
+    "arecord", "apt", "npm", "kill", "cd", "torchrun",
 )  # fmt: skip
 
 NOT_RUN = {
@@ -47,6 +47,7 @@ NOT_RUN = {
     r"^python -m benchmarks\.(latency|scope|faults|reconnects|soak)": "takes PipeWire and minutes",
     r"^python -m benchmarks\.(speed|scale|encode|control_flood)": "measures for minutes",
     r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
+    r"^torchrun ": "trains in two processes; tests/test_teachers.py runs them",
     r"^ffmpeg ": "needs the reader's own video",
     r"^edge-preview ": "serves until it is stopped; tests/test_preview.py runs it",
     r"^edge-run .*--render": "draws for a minute; tests/test_preview_browser.py runs it",
@@ -60,7 +61,13 @@ ADAPTED = [
     (r'--mic "USB Audio"', "--mic file:speech.wav", "no microphone here"),
     (r"^(edge-run (?!.*(--mic|--list|--version)).*)$", r"\1 --mic file:speech.wav", "the same"),
     (
-        r"^(edge-quantize train .*)$",
+        r"^(edge-quantize train teacher .*)$",
+        r"\1 --config teacher.yaml --threads 1",
+        "one step, not two hours",
+    ),
+    (r"--renditions 12", "--renditions 2", "the same"),
+    (
+        r"^(edge-quantize train (?!.*--config).*)$",
         r"\1 --config small.yaml --threads 1",
         "seconds of audio, not an hour",
     ),
@@ -145,6 +152,7 @@ def sandbox(tmp_path: Path, demo: Floats) -> dict[str, str]:
         sheet = "\n".join(["time_s," + ",".join(ARKIT_52), *rows])
         (here / f"takes/take{i}.csv").write_text(sheet)
     (here / "small.yaml").write_text("{epochs: 1, batch: 2, window: 60, renditions: 1}")
+    (here / "teacher.yaml").write_text("{epochs: 1, batch: 1, renditions: 1}")
     shutil.copytree(DEFAULT, here / "mybundle")
     for folder in ("edge", "benchmarks"):
         (here / folder).symlink_to(ROOT / folder)

@@ -16,11 +16,12 @@ pytest.importorskip("webdataset", reason="webdataset is not installed: shards ar
 
 import soundfile
 
-from edge.contract import INDEX
+from edge.contract import INDEX, ConfigError
 from quantize.cli import main
-from quantize.data import DataError, split_by_id
+from quantize.corpus import Corpus, read_corpus
+from quantize.data import DataError, load, split_by_id
 from quantize.prepare import prepare
-from quantize.shards import FEWEST_SHARDS, read
+from quantize.shards import read
 from quantize.streams import Stream
 
 pytestmark = pytest.mark.toolchain
@@ -100,8 +101,9 @@ def test_training_clips_are_said_anew_and_held_ones_are_not(tmp_path: Path) -> N
     out, counts = prepared(tmp_path, renditions=3)
     assert counts == {"train": 15, "validation": 2}
     heard: dict[str, list[Stream]] = {}
-    for told, stream in read(out / "shards", "train"):
-        heard.setdefault(told["id"], []).append(stream)
+    for k in range(3):
+        for told, stream in read(out / "shards", "train", k):
+            heard.setdefault(told["id"], []).append(stream)
     assert all(len(said) == 3 for said in heard.values())
     lengths = {len(s.mels) for said in heard.values() for s in said}
     assert len(lengths) > 1  # other tempo, pauses
@@ -120,7 +122,7 @@ def test_the_same_seed_gives_the_same_samples(tmp_path: Path) -> None:
         out = tmp_path / f"out{k}"
         phones(out, [f"set/{n}" for n in chosen])
         prepare([folder], out, renditions=2, seed=seed)
-        read_back.append([s.mels for _, s in read(out / "shards", "train")])
+        read_back.append([s.mels for _, s in read(out / "shards", "train", 1)])
     same = [np.array_equal(a, b) for a, b in zip(read_back[0], read_back[1], strict=True)]
     assert all(same)
     other = [
@@ -129,31 +131,82 @@ def test_the_same_seed_gives_the_same_samples(tmp_path: Path) -> None:
     assert not all(other)
 
 
-def test_training_is_cut_into_shards_that_processes_share_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, _ = prepared(tmp_path)
-    found = sorted((out / "shards").glob("train-*.tar"))
-    assert len(found) >= FEWEST_SHARDS - 1
-    with tarfile.open(found[0]) as tar:
+def test_each_rendition_has_shards_of_its_own(tmp_path: Path) -> None:
+    out, _ = prepared(tmp_path, renditions=2)
+    found = sorted(path.name for path in (out / "shards").glob("*.tar"))
+    assert found == [
+        "train-000-000000.tar", "train-001-000000.tar", "validation-000-000000.tar",
+    ]  # fmt: skip
+    assert json.loads((out / "prepared.json").read_text())["shards"] == found
+    with tarfile.open(out / "shards" / found[0]) as tar:
         kinds = {n.split(".", 1)[1] for n in tar.getnames()}
     assert kinds == {
         "mels.npy", "weights.npy", "mask.npy", "visemes.npy", "moment.npy", "clip.json",
     }  # fmt: skip
-    whole = set(by_id(out, "train"))
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    shares = []
-    for rank in ("0", "1"):
-        monkeypatch.setenv("RANK", rank)
-        shares.append(set(by_id(out, "train")))
-    assert shares[0] | shares[1] == whole
-    assert not shares[0] & shares[1]
+    first, second = (list(read(out / "shards", "train", k)) for k in (0, 1))
+    assert {told["id"] for told, _ in first} == {told["id"] for told, _ in second}
+
+
+def corpus(out: Path, **changed: object) -> Corpus:
+    asked = {"data": [str(out)], "noise": None, "repeat": {}, "times": 12} | changed
+    return read_corpus(out=out.parent, seed=0, **asked)  # type: ignore[arg-type]
+
+
+def test_training_hears_the_shards_as_it_would_the_recordings(tmp_path: Path) -> None:
+    out, _ = prepared(tmp_path, renditions=2)
+    (tmp_path / "phones.json").write_bytes((out / "phones.json").read_bytes())
+    shards, recorded = corpus(out), corpus(out, data=[str(tmp_path / "set")])
+    assert shards.times == 2
+    assert [*shards.scales] == [*recorded.scales] == ["set"]
+    np.testing.assert_allclose(shards.scales["set"].factor, recorded.scales["set"].factor)
+    assert {s.clip.id: s.phones for s in shards.spoken} == {
+        s.clip.id: s.phones for s in recorded.spoken
+    }
+    lengths = sorted(len(v.mels) for v in shards.validation)
+    assert lengths == sorted(len(v.mels) for v in recorded.validation) == [90, 90]
+    once = shards.make(0)
+    # Brows are in the shards, but not learned from speech.
+    assert set(np.flatnonzero(once.live.any(0))) == {JAW}
+    assert not once.targets[:, INDEX["browInnerUp"]].any()
+    streams = by_id(out, "train")
+    for k, spoken in enumerate(shards.spoken):
+        np.testing.assert_array_equal(once.mels[once.clip == k], streams[spoken.clip.id].mels)
+    assert len(corpus(out, repeat={"set": 3}).make(0).mels) == 3 * len(once.mels)
+    again = shards.make(1)
+    assert set(np.unique(again.clip)) == {-1, *range(5)}
+
+
+def test_shards_that_training_cannot_use_are_told_in_a_sentence(tmp_path: Path) -> None:
+    out, _ = prepared(tmp_path)
+    with pytest.raises(ConfigError, match="out holds shards: give it alone"):
+        corpus(out, data=[str(out), str(tmp_path / "set")])
+    with pytest.raises(ConfigError, match="noise is mixed in by prepare --noise"):
+        corpus(out, noise="rooms")
+    with pytest.raises(DataError, match="only a student or a teacher trains from shards alone"):
+        load([out])
+    note = out / "prepared.json"
+    told = json.loads(note.read_text())
+    note.write_text(json.dumps({k: v for k, v in told.items() if k != "version"}))
+    with pytest.raises(DataError, match="of another version of EdgeTalk; make them again"):
+        corpus(out)
+    note.unlink()
+    with pytest.raises(DataError, match=r"prepared.json is missing; run edge-quantize prepare to"):
+        corpus(out)
+    note.write_text(json.dumps(told))
+    shard = out / "shards" / told["shards"][0]
+    shard.write_bytes(shard.read_bytes()[:20_000])
+    with pytest.raises(DataError, match=r"train-000-000000.tar: damaged \(.*copy or prepare it"):
+        corpus(out)
+    shard.unlink()
+    with pytest.raises(DataError, match=r"train-000-000000.tar is missing; copy or prepare it"):
+        corpus(out)
 
 
 def test_preparing_again_leaves_no_old_shard(tmp_path: Path) -> None:
     out, _ = prepared(tmp_path, renditions=3)
     prepare([tmp_path / "set"], out)
     assert sum(1 for _ in read(out / "shards", "train")) == 5
+    assert not list(read(out / "shards", "train", 1))
 
 
 def test_what_was_left_out_is_noted_with_its_reason(tmp_path: Path) -> None:
@@ -167,11 +220,9 @@ def test_what_was_left_out_is_noted_with_its_reason(tmp_path: Path) -> None:
     ]
 
 
-def test_a_missing_folder_and_missing_shards_are_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         prepare([tmp_path / "none"], tmp_path / "out")
-    with pytest.raises(DataError, match="no train shards; make them with edge-quantize prepare"):
-        next(read(tmp_path, "train"))
 
 
 ffmpeg = pytest.mark.skipif(

@@ -390,7 +390,7 @@ def test_a_browser_that_draws_nothing_is_one_sentence(
         film.make()
 
 
-@pytest.mark.parametrize("name", ["nowhere/out.mp4", "out"])
+@pytest.mark.parametrize("name", ["nowhere/out.mp4", "out", "out.avi", "out.wav"])
 def test_a_film_that_cannot_be_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

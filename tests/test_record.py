@@ -169,3 +169,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_an_unknown_suffix_is_told_what_to_write() -> None:
     with pytest.raises(ConfigError, match=r"face\.txt: which format\? Write csv:face\.txt, livel"):
         open_record("face.txt")
+
+
+def test_an_unknown_format_is_told_the_known_ones_and_a_colon_may_be_in_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="unknown format 'foo'; known: csv, livelink, json, glb"):
+        open_record("foo:x.csv")
+    for name in ("./foo:x.csv", "take-10:30.csv"):
+        open_record(name).close()
+    assert {path.name for path in tmp_path.iterdir()} == {"foo:x.csv", "take-10:30.csv"}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from models.codebook import FAST, SLOW, Codebook, CodebookConfig, Quantizer
 from models.embedding import Embedding, EmbeddingConfig, divergence, sample
 from models.generator import CodeGenerator, GeneratorConfig, draw, generate
 from models.teacher import LEVELS, Teacher, TeacherConfig, over
-from quantize import cli
+from quantize import cli, loop
 from quantize.codebook import CodebookRun, train_codebook
 from quantize.data import EMOTIONS
 from quantize.loop import Schedule, fit, load_average
@@ -243,28 +246,6 @@ def test_the_loop_learns_and_going_on_after_a_stop_changes_nothing(tmp_path: Pat
     assert (out / "curves.png").stat().st_size > 1000
 
 
-def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
-    regression(tmp_path / "one", 20)
-    script = tmp_path / "two.py"
-    script.write_text(
-        "from pathlib import Path; import sys\n"
-        f"sys.path.insert(0, {str(Path.cwd())!r})\n"
-        "from tests.test_teachers import regression\n"
-        f"regression(Path({str(tmp_path / 'two')!r}), 20)\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-addr", "127.0.0.1", "--master-port", "29517", str(script)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    weights = [
-        load_average(torch.nn.Linear(1, 1), tmp_path / name / "checkpoint.pt").weight.item()
-        for name in ("one", "two")
-    ]
-    assert weights[0] == pytest.approx(weights[1], rel=1e-5)
-
-
 def test_a_batch_that_does_not_divide_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,3 +323,91 @@ def test_the_codebook_learns_motion_and_shows_what_was_never_captured_as_little(
     assert float(rows[-1]["explained"]) > 0.3
     assert isinstance(net, Codebook)
     assert len(ARKIT_52) == 52
+
+
+SMALL = """batch: 2
+acted: 2
+epochs: 6
+model: {width: 16, dropout: 0, content: {width: 16, blocks: 2, hidden: 8, content: 16, dropout: 0}}
+"""
+
+
+def prepared(data: list[str], out: Path) -> None:
+    """Shards of the talkers and the actors, said twice; the recordings are gone afterwards."""
+    pytest.importorskip("webdataset", reason="webdataset is not installed: shards are not tested")
+    assert cli.main(["prepare", *data, "--out", str(out), "--renditions", "2"]) == 0
+    for folder in data[1::2]:
+        shutil.rmtree(folder)
+    (out.parent / "small.yaml").write_text(SMALL)
+
+
+def learn_from_shards(out: Path, stopped: bool = False) -> None:
+    words = ["train", "teacher", "--data", str(out.parent / "prepared"), "--threads", "1"]
+    words += ["--config", str(out.parent / "small.yaml"), "--out", str(out)]
+    assert cli.main(words) == (130 if stopped else 0)
+
+
+def stop_after(step: int) -> Callable[[Any], None]:
+    """As if Ctrl-C were pressed right after a checkpoint."""
+    save = loop._Run.save
+
+    def stopping(run: loop._Run) -> None:
+        save(run)
+        if run.step >= step:
+            raise KeyboardInterrupt
+
+    return stopping
+
+
+def test_a_teacher_learns_from_shards_alone_and_goes_on_where_it_stopped(
+    data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    prepared(data, tmp_path / "prepared")
+    learn_from_shards(tmp_path / "whole")
+    losses = [float(r["shape"]) for r in csv.DictReader((tmp_path / "whole" / "log.csv").open())]
+    assert len(losses) == 6
+    assert losses[-1] < 0.7 * losses[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("quantize.loop._Run.save", stop_after(2))
+        learn_from_shards(tmp_path / "cut", stopped=True)
+    assert len(losses_of(tmp_path / "cut")) == 2
+    learn_from_shards(tmp_path / "cut")
+    assert losses_of(tmp_path / "cut") == losses_of(tmp_path / "whole")
+
+
+def test_two_processes_take_the_same_steps_as_one_also_over_shards(
+    data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    prepared(data, tmp_path / "prepared")
+    # What each process hides at random, noise and moments, is its own.
+    monkeypatch.setattr("quantize.teacher.masked", lambda mels: mels)
+    regression(tmp_path / "one", 20)
+    learn_from_shards(tmp_path / "taught_by_one")
+    script = tmp_path / "two.py"
+    script.write_text(
+        "from pathlib import Path; import sys\n"
+        f"sys.path.insert(0, {str(Path.cwd())!r})\n"
+        "from quantize import teacher\n"
+        "from tests.test_teachers import learn_from_shards, regression\n"
+        "teacher.masked = lambda mels: mels\n"
+        f"regression(Path({str(tmp_path / 'two')!r}), 20)\n"
+        f"learn_from_shards(Path({str(tmp_path / 'taught_by_two')!r}))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-addr", "127.0.0.1", "--master-port", "29517", str(script)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    weights = [
+        load_average(torch.nn.Linear(1, 1), tmp_path / name / "checkpoint.pt").weight.item()
+        for name in ("one", "two")
+    ]
+    assert weights[0] == pytest.approx(weights[1], rel=1e-5)
+    assert losses_of(tmp_path / "one") == pytest.approx(losses_of(tmp_path / "two"), rel=1e-3)
+    # bfloat16 adds up two halves a little differently.
+    one, two = losses_of(tmp_path / "taught_by_one"), losses_of(tmp_path / "taught_by_two")
+    assert one == pytest.approx(two, rel=2e-3)

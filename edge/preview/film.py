@@ -22,6 +22,8 @@ from edge.preview.server import Server, about
 log = logging.getLogger(__name__)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FILMS = (".mp4", ".mov", ".m4v", ".mkv", ".webm")
+"""Endings that ffmpeg takes for H.264 or VP9; it would also write a picture or the sound alone."""
 FILM_FPS = 30
 """Pictures a second: every second face."""
 SIDE = 720
@@ -53,11 +55,11 @@ class Film:
     """A sink that keeps every face, and makes the film when all are there."""
 
     def __init__(self, out: str, clip: str) -> None:
-        """``out`` ends in the kind of film, such as .mp4; ``clip`` is the sound."""
+        """``out`` ends in one of ``FILMS``; ``clip`` is the sound."""
         self._tools = film_tools()  # before the networks run
         self._out, self._clip = Path(out), Path(clip)
-        if not self._out.suffix:
-            raise UsageError(f"--render {out}: give it the ending of a film, such as .mp4")
+        if self._out.suffix.lower() not in FILMS:
+            raise UsageError(f"--render {out}: give it the ending of a film: {', '.join(FILMS)}")
         if not self._out.parent.is_dir():
             raise InputError(f"--render {out}: no such folder; make it first")
         self._rows: list[list[float]] = []
