@@ -31,7 +31,7 @@ from quantize.teacher import ACTED
 
 FOLDS = 5
 DECAY = 1e-3
-"""Weight of a probe's squared weights; 1e-4 to 1e-2 read within three points of the same."""
+"""Weight of a probe's squared weights; 1e-4 to 1e-2 read within five points of the same."""
 Names = NDArray[np.int64]
 
 
@@ -169,10 +169,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "words_alone": leaks(made),
         "lips": lips(net, unseen, made),
     }
-    plot(found, report.RESULTS / "probes.png")
     for name, value in found.items():
         print(name, value)
     print(f"written: {report.write('probes', found)}")
+    plot(found, report.RESULTS / "probes.png")
     return 0
 
 
