@@ -141,6 +141,68 @@ def emotion(record: Record) -> str:
 KINDS = ("embedding", "prosody")
 
 
+def probes(record: Record) -> str:
+    """What each branch of a teacher tells, and what a swapped emotion does to the face."""
+    found = record["results"]
+    read = [
+        [name, f"{e['right']:.0%} / {e['mean_recall']:.0%}", f"{row['speaker']['right']:.0%}"]
+        for name, row in found["readings"].items()
+        for e in [row["emotion"]]
+    ]
+    swapped = [
+        [
+            name, row["faces"], f"{row['expected_rise']:.0%}", f"{row['others_rise']:.0%}",
+            f"{row['strength']:.2f}", f"{row['cosine'][name]:.2f}",
+            ", ".join(f"{k} {n / row['faces']:.0%}" for k, n in _first(row["matched"])),
+            f"{found['words_alone'][name]:.2f}",
+        ]
+        for name, row in found["swaps"].items()
+    ]  # fmt: skip
+    named = found["checkpoint"]
+    head = "emotion fed|faces|expected shapes rise|other shapes rise|strength|cosine"
+    return "\n".join(
+        (
+            rows(["read from", "emotion, right / mean recall", "speaker, right"], read),
+            rows([*head.split("|"), "pattern matched best", "strength by words alone"], swapped),
+            _closures(found["lips"]),
+            f"Run `{named['run']}`, checkpoint `{named['sha256']}`, commit `{record['git']}`.\n",
+        )
+    )
+
+
+def _closures(lips: dict[str, Any]) -> str:
+    """What the swap leaves of closed lips."""
+    auc, sounds = lips["auc"], lips["sounds"]
+    body = [
+        [title, *(f"{row[key]:.2f}" for row in auc.values())]
+        for title, key in (
+            ("p, b, m shut: jaw", "pbm jaw"),
+            ("p, b, m shut: lips", "pbm lips"),
+            ("all contrasts", "all"),
+        )
+    ]
+    shut, others = sounds["pbm"], sounds["others"]
+    weights = " and ".join(
+        f"`{n}` goes from {shut[f'{n}_before']:.3f} to {shut[f'{n}_after']:.3f}"
+        for n in ("jawOpen", "mouthClose")
+    )
+    gaps = [
+        f"from {row['gap_mm_before']:.2f} to {row['gap_mm_after']:.2f} mm, "
+        f"each by {row['gap_mm_moved']:.2f}"
+        for row in (shut, others)
+    ]
+    return rows(["AUC", *auc], body) + (
+        f"\nAt p, b, m the swap leaves, on average: {weights}; the gap of the lips {gaps[0]} "
+        f"(other sounds {gaps[1]}).\n"
+    )
+
+
+def _first(counts: dict[str, int], most: int = 2) -> list[tuple[str, int]]:
+    """The most frequent, without those that never are."""
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    return [(name, n) for name, n in ranked[:most] if n]
+
+
 def cost(record: Record) -> str:
     """Ours and the peers, from one run on one core."""
     body = []
@@ -228,6 +290,7 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "reconnects": ("reconnects", reconnects),
     "codebook": ("codebook", codebook),
     "emotion": ("emotion", emotion),
+    "probes": ("probes", probes),
     "cost": ("speed", cost),
     "stages": ("speed", stages),
     "streams": ("scale", streams),

@@ -18,6 +18,8 @@ from benchmarks.trials import Trial
 from edge.bundle import read_bundle
 from edge.contract import Floats, InputError, face_end
 from edge.features import Features
+from models.content import ContentConfig
+from models.teacher import Teacher, TeacherConfig
 
 
 def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
@@ -88,18 +90,22 @@ def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     return found
 
 
-def of_teacher(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
-    """The teacher in its neutral mood, which hears the whole clip at once."""
-    from models.content import ContentConfig
-    from models.teacher import Teacher, TeacherConfig
-    from quantize import teacher
+def open_teacher(checkpoint: Path) -> Teacher:
+    """The averaged teacher of a run, in the sizes that its ``run.yaml`` gives."""
 
     def build(_: dict[str, Any]) -> Teacher:
         sizes = _settings(checkpoint).get("model", {})
         content = ContentConfig(**sizes.get("content", {}))
         return Teacher(TeacherConfig(**sizes | {"content": content}))
 
-    net = _averaged(checkpoint, build)
+    return _averaged(checkpoint, build)
+
+
+def of_teacher(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
+    """The teacher in its neutral mood, which hears the whole clip at once."""
+    from quantize import teacher
+
+    net = open_teacher(checkpoint)
     return {t.id: teacher.faces_of(net, _heard(t, t.faces)) for t in clips}
 
 
