@@ -7,6 +7,7 @@ clip, the emotion of another) is trained, so each branch learns to leave the oth
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +103,19 @@ class FusionDecoder(nn.Module):
         return faces
 
 
+class Shown(NamedTuple):
+    """What a teacher makes of words and a mood."""
+
+    faces: Tensor
+    """(B, T, 52) in standard deviations of speech."""
+    visemes: Tensor
+    """(B, T, 15) logits of what is said."""
+    emotions: Tensor
+    """(B, 8) logits of what is felt."""
+    content: Tensor
+    """(B, T/2, 160) content features of what is said."""
+
+
 class Teacher(nn.Module):
     """Both encoders and the fusion decoder. Not causal: it hears whole clips."""
 
@@ -112,14 +126,11 @@ class Teacher(nn.Module):
         self.emotion = EmotionEncoder(config)
         self.decoder = FusionDecoder(config)
 
-    def forward(
-        self, said: Tensor, felt: Tensor, level: Tensor, style: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, said: Tensor, felt: Tensor, level: Tensor, style: Tensor) -> Shown:
         """Words of one window, emotion of another, both (B, T, 40).
 
-        Returns faces (B, T, 52), viseme logits (B, T, 15) of ``said``, emotion logits (B, 8) of
-        ``felt``. The same window twice is EmoTalk's self-reconstruction.
+        The same window twice is EmoTalk's self-reconstruction.
         """
         content, visemes = self.content(said)
         emotion, logits = self.emotion(felt)
-        return self.decoder(content, emotion, level, style), visemes, logits
+        return Shown(self.decoder(content, emotion, level, style), visemes, logits, content)

@@ -29,7 +29,15 @@ from quantize import cli, loop
 from quantize.codebook import CodebookRun, train_codebook
 from quantize.data import EMOTIONS
 from quantize.loop import Schedule, fit, load_average
-from quantize.teacher import UPPER, expression, faces_of, masked, one_hot
+from quantize.teacher import (
+    EXPRESSIVE,
+    UPPER,
+    between_classes,
+    expression,
+    faces_of,
+    masked,
+    one_hot,
+)
 
 pytestmark = [
     pytest.mark.toolchain,
@@ -173,7 +181,7 @@ def test_words_come_from_one_voice_and_emotion_from_the_other() -> None:
     net = tiny()
     a, b = torch.randn(1, 60, 40), torch.randn(1, 60, 40)
     level, style = one_hot(np.full((1, 60), 2), 3), torch.zeros(1, 60, 3)
-    _, visemes, emotion = net(a, b, level, style)
+    _, visemes, emotion, _ = net(a, b, level, style)
     torch.testing.assert_close(visemes, net(a, a, level, style)[1])
     torch.testing.assert_close(emotion, net(b, b, level, style)[2])
 
@@ -186,6 +194,23 @@ def test_an_expression_is_the_table_s_at_the_level_asked_for() -> None:
     assert LEVELS == (0.0, 0.5, 1.0)
     assert INDEX["browDownLeft"] in UPPER
     assert INDEX["mouthSmileLeft"] not in UPPER
+
+
+def test_what_lies_between_classes_is_told_from_what_lies_within() -> None:
+    kinds = torch.tensor([4, 4, 6, 6])
+    apart = torch.tensor([[1.0], [1.0], [3.0], [3.0]])
+    assert between_classes(apart, kinds).item() == pytest.approx(1.0)
+    within = torch.tensor([[1.0], [3.0], [1.0], [3.0]])
+    assert between_classes(within, kinds).item() == pytest.approx(0.0)
+    # Means 1 and 2 about 1.5: 1 between them, of 2.25 + 0.25 + 0.25 + 2.25 in all.
+    mixed = torch.tensor([[0.0], [2.0], [1.0], [3.0]])
+    assert between_classes(mixed, kinds).item() == pytest.approx(1.0 / 5.0)
+
+
+def test_every_shape_that_an_emotion_moves_is_taught_with_it() -> None:
+    for name in ("mouthFrownLeft", "mouthStretchRight", "mouthSmileLeft", "browInnerUp"):
+        assert EXPRESSIVE[INDEX[name]], name
+    assert not EXPRESSIVE[INDEX["jawOpen"]]
 
 
 def test_unknown_indices_are_all_zero() -> None:
