@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,16 +24,9 @@ from models.embedding import Embedding
 from models.teacher import Teacher
 from quantize.emotion import HOP, embed
 from quantize.emotion import WINDOW as EMOTION_WINDOW
-from quantize.phones import UNKNOWN, VISEMES
-from quantize.streams import Spoken, Stream
+from quantize.streams import Spoken, Stream, viseme_poses, with_phone_faces
 from quantize.targets import Scale, arkit_spread, seen_at_sixty, targets
 from quantize.teacher import faces_of
-
-TRUST = 0.6
-"""Weight of a teacher's face beside a captured one."""
-
-BLUR = 2.5
-"""Faces over which a correction of the visemes is spread (coarticulation)."""
 
 
 @dataclass(frozen=True)
@@ -129,29 +121,18 @@ def _lesson(one: Spoken, teachers: Teachers, scales: dict[str, Scale]) -> dict[s
     }
 
 
-def with_teachers_faces(stream: Stream, lessons: Lessons) -> Stream:
-    """The same stream with the teachers' faces where a voice was recorded without one.
+def with_teachers_faces(stream: Stream, lessons: Lessons, share: float) -> Stream:
+    """The same stream with likely faces where a voice was recorded without one.
 
-    Teachers hesitate where they are unsure, so their mean "oo" is less round than a real one: each
-    viseme's mean is moved to the captured one's, blurred as one sound runs into the next.
+    ``share`` of the teachers' face and the rest of the mean captured face of the viseme: teachers
+    know how sounds run into each other, but hesitate, so that their "oo" is less round than a real
+    one.
     """
-    alone = ~stream.live.any(1) & (stream.clip >= 0)
+    phones = with_phone_faces(stream, *viseme_poses(stream))
+    alone = ~stream.live.any(1) & (stream.clip >= 0) & phones.live.any(1)
     shown = lessons.faces[lessons.face_at(stream.clip, stream.moment)].astype(np.float32)
-    off = np.zeros((len(VISEMES), 52), np.float32)
-    for k in range(len(VISEMES)):
-        said = stream.visemes == k
-        real, guess = stream.live & said[:, None], alone & said
-        if real.any() and guess.any():
-            mean = (stream.targets * real).sum(0) / np.maximum(1, real.sum(0))
-            off[k] = np.where(real.any(0), mean - shown[guess].mean(0), 0)
-    moved = np.where((alone & (stream.visemes != UNKNOWN))[:, None], off[stream.visemes], 0)
-    shown += gaussian_filter1d(moved, BLUR, axis=0)
-    return replace(
-        stream,
-        targets=np.where(alone[:, None], shown, stream.targets).astype(np.float32),
-        live=stream.live | (alone[:, None] & stream.live.any(axis=0)),
-        trust=np.where(alone, np.float32(TRUST), stream.trust),
-    )
+    mixed = phones.targets + np.float32(share) * (shown - phones.targets)
+    return replace(phones, targets=np.where(alone[:, None], mixed, phones.targets))
 
 
 def neighbours(vectors: Tensor) -> Tensor:

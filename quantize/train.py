@@ -77,6 +77,8 @@ class RunConfig:
     closure: float = 0.03
     teacher: tuple[str, ...] = ()
     """Checkpoints of ``train teacher``; their mean face is what unpaired voices show."""
+    share: float = 0.5
+    """Of the teachers' face, the rest is the spoken viseme's, where a voice has no face."""
     codebook: str | None = None
     """Checkpoint of ``train codebook``, whose codes the student learns; likewise the next."""
     embedding: str | None = None
@@ -103,7 +105,7 @@ def train(config: RunConfig, out: Path) -> Path:
     with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
         while run.epoch < config.epochs:
             if taught:
-                run.train(with_teachers_faces(renditions.captured(run.epoch), taught))
+                run.train(with_teachers_faces(renditions.captured(run.epoch), taught, config.share))
             else:
                 run.train(renditions.get(run.epoch))
             run.validate(corpus.validation)
