@@ -24,8 +24,9 @@ from models.teacher import LEVELS, Teacher, TeacherConfig
 from quantize.codebook import motion
 from quantize.data import Clip, DataError, load
 from quantize.emotion import embed
-from quantize.loop import Rng, Schedule, fit, keep_settings, load_average, plain_settings
+from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import correlation
+from quantize.open import open_run
 from quantize.streams import mels_of
 from quantize.targets import arkit_spread
 from quantize.teacher import faces_of
@@ -62,13 +63,13 @@ class Parts:
     def read(teacher: Path, embedding: Path, codebook: Path) -> Parts:
         """From their checkpoints, ready for use."""
         nets = (
-            load_average(Teacher(TeacherConfig()), teacher),
-            load_average(Embedding(EmbeddingConfig()), embedding),
-            load_average(Codebook(CodebookConfig()), codebook),
+            open_run(teacher, "teacher", Teacher, TeacherConfig),
+            open_run(embedding, "emotion", Embedding, EmbeddingConfig),
+            open_run(codebook, "codebook", Codebook, CodebookConfig),
         )
         for net in nets:
             net.requires_grad_(False)
-        return Parts(*nets)  # type: ignore[arg-type]
+        return Parts(*nets)
 
 
 @dataclass(frozen=True)

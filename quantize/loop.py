@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
@@ -65,7 +64,7 @@ def read_settings(kind: type[Run], path: Path | None, **changes: Any) -> Run:
     try:
         raw = (yaml.safe_load(path.read_text()) or {}) if path else {}
         raw.pop("train", None)
-        settings = _build(kind, raw | {k: v for k, v in changes.items() if v is not None})
+        settings = build(kind, raw | {k: v for k, v in changes.items() if v is not None})
     except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path or 'settings'}: {error}") from error
     if not settings.data:
@@ -73,14 +72,15 @@ def read_settings(kind: type[Run], path: Path | None, **changes: Any) -> Run:
     return settings
 
 
-def _build(kind: Any, raw: dict[str, Any]) -> Any:
+def build(kind: Any, raw: dict[str, Any]) -> Any:
+    """A settings dataclass, and those in it, from what YAML gave; ``TypeError`` names a key."""
     hints = get_type_hints(kind)
     if unknown := [key for key in raw if key not in hints]:
         raise TypeError(f"unknown key '{unknown[0]}'; known: {', '.join(hints)}")
     made = {}
     for key, value in raw.items():
         if is_dataclass(hints[key]):
-            value = _build(hints[key], value)
+            value = build(hints[key], value)
         elif isinstance(value, list):
             value = tuple(value)
         made[key] = value
@@ -227,17 +227,6 @@ class _Run:
             partial,
         )
         partial.rename(self.out / "checkpoint.pt")
-
-
-def load_average(net: nn.Module, path: Path) -> nn.Module:
-    """``net`` with the averaged weights of a run's checkpoint, for use."""
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        net.load_state_dict(saved["average"])
-    except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
-        first = str(error).partition("\n")[0] or type(error).__name__
-        raise ConfigError(f"{path}: not a checkpoint of {type(net).__name__} ({first})") from error
-    return net.eval()
 
 
 def plot(out: Path) -> None:
