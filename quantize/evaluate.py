@@ -38,7 +38,7 @@ def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     return NETWORKS[kind](checkpoint, clips)
 
 
-def _heard(trial: Trial, faces: int) -> Floats:
+def heard(trial: Trial, faces: int) -> Floats:
     """(faces, N_MELS) features; as if silence followed where the clip ends sooner."""
     rest = face_end(faces - 1) - len(trial.samples)
     samples = np.concatenate([trial.samples, np.zeros(max(0, rest), np.float32)])
@@ -59,7 +59,7 @@ def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     choice = torch.eye(len(lookaheads))[[lookaheads.index(late)]]
     found = {}
     for trial in clips:
-        mels = torch.from_numpy(_heard(trial, trial.faces + late))[None]
+        mels = torch.from_numpy(heard(trial, trial.faces + late))[None]
         with torch.no_grad():
             weights, _, _ = student(mels, choice, student.memory())
         found[trial.id] = weights[0, late:].numpy()
@@ -72,7 +72,7 @@ def of_teacher(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     from quantize import teacher
 
     net = open_run(checkpoint, "teacher", Teacher, TeacherConfig)
-    return {t.id: teacher.faces_of(net, _heard(t, t.faces)) for t in clips}
+    return {t.id: teacher.faces_of(net, heard(t, t.faces)) for t in clips}
 
 
 Maker = Callable[[Path, Sequence[Trial]], dict[str, Floats]]

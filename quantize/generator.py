@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from edge.contract import ARKIT_52, INDEX, Floats
+from edge.contract import ARKIT_52, INDEX, Floats, InputError
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig, sample
 from models.generator import CodeGenerator, GeneratorConfig, generate
@@ -27,7 +27,7 @@ from quantize.data import Clip, DataError, load
 from quantize.emotion import embed
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import correlation
-from quantize.open import open_run
+from quantize.open import open_run, settings_of
 from quantize.streams import mels_of
 from quantize.targets import Scale, arkit_spread, fit_scales
 from quantize.teacher import faces_of
@@ -45,7 +45,7 @@ class GeneratorRun:
     """Checkpoint of ``train teacher``; likewise the next two."""
     embedding: str
     codebook: str
-    steps: int = 3000
+    steps: int = 2000
     batch: int = 32
     rate: float = 1e-3
     seed: int = 0
@@ -71,6 +71,49 @@ class Parts:
         for net in nets:
             net.requires_grad_(False)
         return Parts(*nets)
+
+
+def open_generator(checkpoint: Path) -> tuple[CodeGenerator, Parts]:
+    """A trained generator and what it stands on, from where its ``run.yaml`` says that lies."""
+    settings = settings_of(checkpoint)
+    names = ("teacher", "embedding", "codebook")
+    if missing := [name for name in names if name not in settings]:
+        raise InputError(f"{checkpoint}: no '{missing[0]}' in the run.yaml of its folder")
+    parts = Parts.read(*(Path(settings[name]) for name in names))
+
+    def sized(config: GeneratorConfig) -> CodeGenerator:
+        return CodeGenerator(config, parts.codebook)
+
+    return open_run(checkpoint, "generator", sized, GeneratorConfig), parts
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A voice as the generator meets it."""
+
+    content: Tensor
+    """(1, T/2, C), T the next multiple of 8."""
+    mean: Tensor
+    """(1, W) on the sphere: the mood of the whole clip."""
+    log_variance: Tensor
+    """(1, W)"""
+    faces: int
+
+
+@torch.no_grad()
+def hear(parts: Parts, mels: Floats) -> Heard:
+    """What is said in mels (faces, 40) and how; as if the last sound went on for up to 7 faces."""
+    rest = -len(mels) % SLOW
+    content, _ = parts.teacher.content(
+        torch.from_numpy(np.pad(mels, ((0, rest), (0, 0)), "edge"))[None]
+    )
+    mean, log_variance = embed(parts.embedding, mels)
+    return Heard(content, whole(mean), log_variance.mean(0, keepdim=True), len(mels))
+
+
+def whole(mean: Tensor) -> Tensor:
+    """The mood (1, W) of a whole clip from its windows' (N, W), on the sphere again."""
+    return F.normalize(mean.mean(0, keepdim=True), dim=1)
 
 
 @dataclass(frozen=True)
@@ -139,12 +182,13 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
             mean, log_variance = (x[int(rng.integers(len(x)))] for x in one.emotion)
             emotion.append(sample(mean, log_variance))
         truth = torch.stack(slow)
-        slow_logits, fast_logits = net(
-            torch.stack(content), torch.stack(emotion), parts.codebook.slow.lookup(truth)
-        )
+        known = parts.codebook.slow.lookup(truth)
+        with torch.autocast("cpu", torch.bfloat16):
+            slow_logits, fast_logits = net(torch.stack(content), torch.stack(emotion), known)
+        said = torch.stack(fast).flatten()
         return {
-            "slow": F.cross_entropy(slow_logits.flatten(0, 1), truth.flatten()),
-            "fast": F.cross_entropy(fast_logits.flatten(0, 1), torch.stack(fast).flatten()),
+            "slow": F.cross_entropy(slow_logits.float().flatten(0, 1), truth.flatten()),
+            "fast": F.cross_entropy(fast_logits.float().flatten(0, 1), said),
         }
 
     def judge(net: nn.Module) -> dict[str, float]:
@@ -161,7 +205,7 @@ def score(net: CodeGenerator, codebook: Codebook, held: Sequence[Lesson]) -> dic
     """Means over clips held back: r of the greedy jaw, and how surprised each level is."""
     jaw, rows = INDEX["jawOpen"], []
     for one in held:
-        content, emotion = one.content[None], one.emotion[0][:1]
+        content, emotion = one.content[None], whole(one.emotion[0])
         shown = generate(net, codebook, content, emotion)[0]
         r = correlation(shown[:, [jaw]], torch.from_numpy(one.faces)[:, [jaw]])
         slow, fast = net(content, emotion, codebook.slow.lookup(one.slow[None]))
