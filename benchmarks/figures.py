@@ -141,6 +141,30 @@ def emotion(record: Record) -> str:
 KINDS = ("embedding", "prosody")
 
 
+def diversity(record: Record) -> str:
+    """Many faces of one voice: how far apart, and what it costs the lips."""
+    found = record["results"]
+    body = []
+    for way, curve in found["ways"].items():
+        for row in curve:
+            sets = list(row["sets"].values())
+            line: list[object] = [way, row["temperature"]]
+            for one in sets:
+                line.append(f"{one['diversity_upper']:.2f} / {one['diversity_mouth']:.2f}")
+                if "rmse_mean" in one:
+                    errors = (one[f"{key}_over_greedy"] - 1 for key in ("rmse_mean", "lve"))
+                    line += [" / ".join(f"{e:+.0%}" for e in errors), f"{one['r_jaw']:.2f}"]
+                if "auc" in one:
+                    line.append(f"{one['auc']:.2f}")
+            body.append(line)
+    head = ["drawn", "temperature"]
+    for name, one in found["ways"]["as shipped"][0]["sets"].items():
+        head.append(f"{name}: upper face / mouth")
+        head += ["lip RMSE / LVE", "r jaw"] if "rmse_mean" in one else []
+        head += ["AUC"] if "auc" in one else []
+    return rows(head, body)
+
+
 def cost(record: Record) -> str:
     """Ours and the peers, from one run on one core."""
     body = []
@@ -228,6 +252,7 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "reconnects": ("reconnects", reconnects),
     "codebook": ("codebook", codebook),
     "emotion": ("emotion", emotion),
+    "diversity": ("diversity", diversity),
     "cost": ("speed", cost),
     "stages": ("speed", stages),
     "streams": ("scale", streams),
