@@ -22,11 +22,14 @@ from benchmarks import report
 from benchmarks.scoring import LOWER, UPPER, score
 from benchmarks.trials import MADE, Trial, trials
 from edge.contract import EdgeError, Floats
+from models.codebook import SLOW, Codebook
 from models.embedding import sample
 from models.generator import CodeGenerator, generate
+from models.teacher import LEVELS
 from quantize.evaluate import heard
 from quantize.generator import Heard, Parts, hear, open_generator
 from quantize.targets import arkit_spread
+from quantize.teacher import faces_of
 
 SETS = ("GRID s1, unseen sentences", "FACEGOOD, unseen clip", "EMO-DB, two unseen talkers")
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -122,6 +125,31 @@ def curve(
     return rows
 
 
+def ceilings(
+    parts: Parts, mels: dict[str, Floats], clips: Sequence[Trial]
+) -> dict[str, dict[str, Any]]:
+    """What the generator learned acted speech from: the teacher's face, and what codes leave of it.
+
+    In its neutral mood and at full strength.
+    """
+    found = {}
+    for title, level in (("neutral", 0), ("full strength", len(LEVELS) - 1)):
+        faces = {k: faces_of(parts.teacher, m, level) / arkit_spread() for k, m in mels.items()}
+        coded = {k: _through(parts.codebook, face) for k, face in faces.items()}
+        for name, shown in (("teacher", faces), ("teacher through the codes", coded)):
+            found[f"{name}, {title}"] = figures(
+                {k: np.stack([f] * 2) for k, f in shown.items()}, clips
+            )
+    return found
+
+
+@torch.no_grad()
+def _through(codebook: Codebook, face: Floats) -> Floats:
+    whole = np.pad(face, ((0, -len(face) % SLOW), (0, 0)), "edge")
+    shown, _, _ = codebook(torch.from_numpy(whole)[None])
+    return np.asarray(shown[0, : len(face)].numpy(), np.float32)
+
+
 def verdict(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Set -> does diversity never fall, and up to which temperature is the lip error borne?"""
     found = {}
@@ -183,10 +211,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         print(f"benchmarks.diversity: {error}", file=sys.stderr)
         return error.status
-    voices = {t.id: hear(parts, heard(t, t.faces)) for t in clips}
+    mels = {t.id: heard(t, t.faces) for t in clips}
+    voices = {k: hear(parts, each) for k, each in mels.items()}
     curves = {way: curve(draw, net, parts, voices, clips) for way, draw in WAYS.items()}
     found = {"samples": SAMPLES, "bound": BOUND, "ways": curves} | {
-        "verdict": {way: verdict(rows) for way, rows in curves.items()}
+        "verdict": {way: verdict(rows) for way, rows in curves.items()},
+        "ceilings": ceilings(parts, mels, clips),
     }
     plot(curves, report.RESULTS / "diversity.png")
     print(found["verdict"])

@@ -162,7 +162,12 @@ def diversity(record: Record) -> str:
         head.append(f"{name}: upper face / mouth")
         head += ["lip RMSE / LVE", "r jaw"] if "rmse_mean" in one else []
         head += ["AUC"] if "auc" in one else []
-    return rows(head, body)
+    acted = [
+        f"{name} {one['auc']:.2f}"
+        for name, sets in found["ceilings"].items()
+        for one in list(sets.values())[-1:]
+    ]
+    return rows(head, body) + f"\nAUC of what acted speech was taught by: {', '.join(acted)}.\n"
 
 
 def cost(record: Record) -> str:
