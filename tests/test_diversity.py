@@ -138,6 +138,18 @@ def test_the_verdict_names_the_last_temperature_before_the_lips_are_too_far_off(
     assert again == {"grows": {"upper": False, "mouth": False}, "lips_within_bound_up_to": 0.0}
 
 
+def test_a_clip_of_no_whole_code_is_heard_as_if_its_last_sound_went_on(
+    opened: tuple[CodeGenerator, Parts],
+) -> None:
+    _, parts = opened
+    mels = np.random.default_rng(1).standard_normal((61, 40), np.float32)
+    cut = hear(parts, mels)
+    full = hear(parts, np.concatenate([mels, mels[-1:], mels[-1:], mels[-1:]]))
+    assert (cut.faces, full.faces) == (61, 64)
+    torch.testing.assert_close(cut.content, full.content)
+    assert cut.mean.norm().item() == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_at_temperature_zero_every_sample_is_the_greedy_face(
     opened: tuple[CodeGenerator, Parts], way: str
@@ -190,6 +202,8 @@ def test_a_curve_starts_at_the_greedy_face_and_samples_part_as_it_warms(
     first = rows[0]["sets"]["x"]
     assert first["diversity_upper"] == first["diversity_mouth"] == 0.0
     assert first["rmse_mean_over_greedy"] == 1.0
+    last = rows[-1]["sets"]["x"]
+    assert last["lve_over_greedy"] == pytest.approx(last["lve"] / first["lve"]) != 1.0
     spread = [row["sets"]["x"]["diversity_mouth"] for row in rows]
     assert all(b > a for a, b in pairwise(spread[:3]))
 
