@@ -180,7 +180,7 @@ def plot(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
         "diversity_mouth": "jaw and mouth: distance of two samples",
         "rmse_mean_over_greedy": "lip RMSE over the greedy face's",
     }
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
     for panel, (key, title) in zip(axes, panels.items(), strict=True):
         for colour, (way, rows) in enumerate(curves.items()):
             for style, name in zip(("-", "--", ":"), rows[0]["sets"], strict=False):
@@ -194,7 +194,9 @@ def plot(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
         panel.set_xlabel("temperature")
     axes[2].axhline(BOUND, color="grey", linewidth=0.8)
     axes[0].set_ylabel("standard deviations of speech")
-    axes[0].legend(fontsize=7)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8
+    )
     figure.savefig(path, dpi=90)
     plt.close(figure)
 

@@ -146,7 +146,7 @@ def diversity(record: Record) -> str:
     found = record["results"]
     body = []
     for way, curve in found["ways"].items():
-        for row in curve:
+        for row in curve if way == "as shipped" else [r for r in curve if r["temperature"] == 1]:
             sets = list(row["sets"].values())
             line: list[object] = [way, row["temperature"]]
             for one in sets:
@@ -162,12 +162,14 @@ def diversity(record: Record) -> str:
         head.append(f"{name}: upper face / mouth")
         head += ["lip RMSE / LVE", "r jaw"] if "rmse_mean" in one else []
         head += ["AUC"] if "auc" in one else []
-    acted = [
-        f"{name} {one['auc']:.2f}"
-        for name, sets in found["ceilings"].items()
-        for one in list(sets.values())[-1:]
-    ]
-    return rows(head, body) + f"\nAUC of what acted speech was taught by: {', '.join(acted)}.\n"
+    said = []
+    for name, one in found["verdict"]["as shipped"].items():
+        grows = "grows throughout" if all(one["grows"].values()) else "does not grow throughout"
+        bound = one.get("lips_within_bound_up_to")
+        borne = f", lips within {found['bound'] - 1:.0%} up to temperature {bound}" if bound else ""
+        said.append(f"{name}: diversity {grows}{borne}")
+    legible = [f"{k} {list(v.values())[-1]['auc']:.2f}" for k, v in found["ceilings"].items()]
+    return rows(head, body) + (f"\n{'; '.join(said)}. Lips of {name}, AUC: {', '.join(legible)}.\n")
 
 
 def cost(record: Record) -> str:
@@ -275,10 +277,17 @@ def _plot_streams(record: Record, folder: Path) -> None:
     scale.plot(record["results"]["rows"], folder / "scale.png")
 
 
+def _plot_diversity(record: Record, folder: Path) -> None:
+    from benchmarks import diversity as drawn  # needs torch, which the tables do not
+
+    drawn.plot(record["results"]["ways"], folder / "diversity.png")
+
+
 # JSON -> what draws from it alone; the other plots need faces and are drawn as they are measured.
 PLOTS: dict[str, Callable[[Record, Path], None]] = {
     "speed": _plot_stages,
     "scale": _plot_streams,
+    "diversity": _plot_diversity,
 }
 
 
