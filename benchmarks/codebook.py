@@ -18,7 +18,7 @@ from benchmarks import report
 from edge.contract import ARKIT_52, FPS, EdgeError, Floats
 from quantize.codebook import Motion, bits_per_second, explained, measure, motion, through
 from quantize.data import load
-from quantize.loop import load_average
+from quantize.open import open_run
 
 SETS = ("facegood_paired", "grid_s1_video_blendshapes", "livelinkface_captures_noaudio")
 
@@ -94,15 +94,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("checkpoint", type=Path)
     p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     args = p.parse_args(argv)
-    from models.codebook import Codebook
+    from models.codebook import Codebook, CodebookConfig
 
     try:
-        net = load_average(Codebook(), args.checkpoint)
+        net = open_run(args.checkpoint, "codebook", Codebook, CodebookConfig)
         clips, _ = load([args.data / name for name in SETS])
     except EdgeError as error:
         print(f"benchmarks.codebook: {error}", file=sys.stderr)
         return error.status
-    assert isinstance(net, Codebook)
     training = [c for c in clips if c.split == "train"]
     taught = motion(training, training)
     held = motion([c for c in clips if c.split != "train"], training)

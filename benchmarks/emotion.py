@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from benchmarks import report
 from edge.audio import read_audio
 from edge.contract import FPS, SAMPLE_RATE, EdgeError, Floats
-from models.embedding import Embedding
+from models.embedding import Embedding, EmbeddingConfig
 from quantize.codebook import motion
 from quantize.data import EMOTIONS, Clip, load
 from quantize.emotion import WINDOW, embed, face_windows
-from quantize.loop import load_average
+from quantize.open import open_run
 from quantize.streams import mels_of
 
 TEST = ("emodb_15", "emodb_16")
@@ -205,13 +205,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     args = p.parse_args(argv)
     try:
-        net = load_average(Embedding(), args.checkpoint)
+        net = open_run(args.checkpoint, "emotion", Embedding, EmbeddingConfig)
         clips, _ = load([args.data / "emodb", args.data / "speech_misc"])
         captured, _ = load([args.data / "facegood_paired", args.data / "grid_s1_video_blendshapes"])
     except EdgeError as error:
         print(f"benchmarks.emotion: {error}", file=sys.stderr)
         return error.status
-    assert isinstance(net, Embedding)
     acted = [c for c in clips if c.source == "emodb" and c.emotion]
     unseen = [c for c in acted if c.speaker in TEST]
     reading = linear_reading([c for c in acted if c.split == "train"])

@@ -203,6 +203,37 @@ def _first(counts: dict[str, int], most: int = 2) -> list[tuple[str, int]]:
     return [(name, n) for name, n in ranked[:most] if n]
 
 
+def diversity(record: Record) -> str:
+    """Many faces of one voice: how far apart, and what it costs the lips."""
+    found = record["results"]
+    body = []
+    for way, curve in found["ways"].items():
+        for row in curve if way == "as shipped" else [r for r in curve if r["temperature"] == 1]:
+            sets = list(row["sets"].values())
+            line: list[object] = [way, row["temperature"]]
+            for one in sets:
+                line.append(f"{one['diversity_upper']:.2f} / {one['diversity_mouth']:.2f}")
+                if "rmse_mean" in one:
+                    errors = (one[f"{key}_over_greedy"] - 1 for key in ("rmse_mean", "lve"))
+                    line += [" / ".join(f"{e:+.0%}" for e in errors), f"{one['r_jaw']:.2f}"]
+                if "auc" in one:
+                    line.append(f"{one['auc']:.2f}")
+            body.append(line)
+    head = ["drawn", "temperature"]
+    for name, one in found["ways"]["as shipped"][0]["sets"].items():
+        head.append(f"{name}: upper face / mouth")
+        head += ["lip RMSE / LVE", "r jaw"] if "rmse_mean" in one else []
+        head += ["AUC"] if "auc" in one else []
+    said = []
+    for name, one in found["verdict"]["as shipped"].items():
+        grows = "grows throughout" if all(one["grows"].values()) else "does not grow throughout"
+        bound = one.get("lips_within_bound_up_to")
+        borne = f", lips within {found['bound'] - 1:.0%} up to temperature {bound}" if bound else ""
+        said.append(f"{name}: diversity {grows}{borne}")
+    legible = [f"{k} {list(v.values())[-1]['auc']:.2f}" for k, v in found["ceilings"].items()]
+    return rows(head, body) + (f"\n{'; '.join(said)}. Lips of {name}, AUC: {', '.join(legible)}.\n")
+
+
 def cost(record: Record) -> str:
     """Ours and the peers, from one run on one core."""
     body = []
@@ -291,6 +322,7 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "codebook": ("codebook", codebook),
     "emotion": ("emotion", emotion),
     "probes": ("probes", probes),
+    "diversity": ("diversity", diversity),
     "cost": ("speed", cost),
     "stages": ("speed", stages),
     "streams": ("scale", streams),
@@ -308,10 +340,17 @@ def _plot_streams(record: Record, folder: Path) -> None:
     scale.plot(record["results"]["rows"], folder / "scale.png")
 
 
+def _plot_diversity(record: Record, folder: Path) -> None:
+    from benchmarks import diversity as drawn  # needs torch, which the tables do not
+
+    drawn.plot(record["results"]["ways"], folder / "diversity.png")
+
+
 # JSON -> what draws from it alone; the other plots need faces and are drawn as they are measured.
 PLOTS: dict[str, Callable[[Record, Path], None]] = {
     "speed": _plot_stages,
     "scale": _plot_streams,
+    "diversity": _plot_diversity,
 }
 
 

@@ -23,9 +23,9 @@ from benchmarks.emotion import TEST, prosody
 from benchmarks.swaps import FED, PATTERNS, UNITS, Voice, directions, fitted, leaks, lips, swaps
 from edge.audio import read_audio
 from edge.contract import ARKIT_52, SAMPLE_RATE, EdgeError, Floats
-from models.teacher import Teacher
+from models.teacher import Teacher, TeacherConfig
 from quantize.data import EMOTIONS, Clip, DataError, load
-from quantize.evaluate import open_teacher
+from quantize.open import open_run
 from quantize.streams import mels_of
 from quantize.teacher import ACTED
 
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     args = p.parse_args(argv)
     try:
-        net = open_teacher(args.checkpoint)
+        net = open_run(args.checkpoint, "teacher", Teacher, TeacherConfig)
         clips, _ = load([args.data / "emodb"])
         voices = [Voice(c, mels_of(c)) for c in clips]
         unseen = [v for v in voices if v.clip.speaker in TEST]

@@ -2,8 +2,8 @@
 
 Slow codes are predicted from content and an emotion sample, fast codes from content and the slow
 codes chosen, and the frozen decoder of the codebook shows them. Temperature and seed act where the
-codes are drawn: greedy at 0, and the published code's Gumbel-softmax, whose temperature cancels
-out of its own argmax, is not used.
+slow codes are drawn: greedy at 0, and the published code's Gumbel-softmax, whose temperature
+cancels out of its own argmax, is not used.
 """
 
 from __future__ import annotations
@@ -84,13 +84,20 @@ def generate(
     emotion: Tensor,
     temperature: float = 0.0,
     seed: int = 0,
+    fast: float = 0.0,
 ) -> Tensor:
-    """Faces (B, T, 52) in standard deviations of speech, from codes drawn at ``temperature``."""
+    """Faces (B, T, 52) in standard deviations of speech, from slow codes drawn at ``temperature``.
+
+    Fast codes are drawn at ``fast`` times it, by itself the likeliest. Drawing them alike hardly
+    made faces differ more, but put the lips 13 % over the greedy error at temperature 1 on GRID's
+    validation clips and made the jaw tremble; the likeliest ones 7 %. A voice leaves the brows
+    open, and hardly the lips.
+    """
     random = torch.Generator().manual_seed(seed)
     common, logits = generator.listen(content, emotion)
     slow = codebook.slow.lookup(draw(logits, temperature, random))
-    fast = codebook.fast.lookup(draw(generator.speak(common, slow), temperature, random))
-    return codebook.decode(slow, fast)[0]
+    logits = generator.speak(common, slow)
+    return codebook.decode(slow, codebook.fast.lookup(draw(logits, fast * temperature, random)))[0]
 
 
 def draw(logits: Tensor, temperature: float, random: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from quantize.data import Clip, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import shape_loss, velocity_loss
-from quantize.targets import arkit_spread, fit_scales, targets
+from quantize.targets import Scale, arkit_spread, fit_scales, targets
 
 WINDOW = 128
 """Faces of a training window (2.1 s), a multiple of the slow span."""
@@ -58,20 +58,25 @@ class Motion:
 def motion(clips: Sequence[Clip], scaled_by: Sequence[Clip]) -> Motion:
     """The captures of ``clips``, each on the scale that ``scaled_by`` gives its source."""
     scales = fit_scales(scaled_by, ARKIT_52)
-    spread = arkit_spread()
     faces, live, source = [], [], []
     names = sorted(scales)
     for clip in clips:
         if clip.capture is None or clip.source not in scales:
             continue
-        count = int(len(clip.capture.values) / clip.capture.fps * FPS)
         scale = scales[clip.source]
-        faces.append(np.clip(targets(clip, scale, count) / spread, *RANGE).astype(np.float32))
+        faces.append(face_of(clip, scale))
         live.append(np.broadcast_to(scale.live, faces[-1].shape))
-        source.append(np.full(count, names.index(clip.source)))
+        source.append(np.full(len(faces[-1]), names.index(clip.source)))
     if not faces:
         raise DataError("no captured face in the data; give folders that hold some")
     return Motion(np.concatenate(faces), np.concatenate(live), np.concatenate(source))
+
+
+def face_of(clip: Clip, scale: Scale) -> Floats:
+    """(T, 52) the capture of a clip in standard deviations of speech."""
+    assert clip.capture is not None
+    count = int(len(clip.capture.values) / clip.capture.fps * FPS)
+    return np.clip(targets(clip, scale, count) / arkit_spread(), *RANGE).astype(np.float32)
 
 
 def train_codebook(run: CodebookRun, out: Path) -> nn.Module:

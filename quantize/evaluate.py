@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from torch import nn
 
 from benchmarks.accuracy import of_bundle
 from benchmarks.head import Head
@@ -18,8 +16,7 @@ from benchmarks.trials import Trial
 from edge.bundle import read_bundle
 from edge.contract import Floats, InputError, face_end
 from edge.features import Features
-from models.content import ContentConfig
-from models.teacher import Teacher, TeacherConfig
+from quantize.open import averaged, open_run, settings_of
 
 
 def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
@@ -33,7 +30,7 @@ def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     checkpoint = path / "checkpoint.pt" if path.is_dir() else path
     if not checkpoint.is_file():
         raise InputError(f"{path}: neither a bundle (bundle.yaml) nor a run (checkpoint.pt)")
-    settings = _settings(checkpoint)
+    settings = settings_of(checkpoint)
     kind = settings.get("train", "student")  # the plain verb trains a student
     if kind not in NETWORKS:
         known = ", ".join(NETWORKS)
@@ -41,28 +38,7 @@ def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     return NETWORKS[kind](checkpoint, clips)
 
 
-def _settings(checkpoint: Path) -> dict[str, Any]:
-    """The ``run.yaml`` beside a checkpoint; empty where there is none."""
-    path = checkpoint.with_name("run.yaml")
-    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
-
-
-Net = TypeVar("Net", bound=nn.Module)
-
-
-def _averaged(checkpoint: Path, build: Callable[[dict[str, Any]], Net]) -> Net:
-    """The network that ``build`` makes of what was saved, with its averaged weights."""
-    try:
-        saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        net = build(saved)
-        net.load_state_dict(saved["average"])
-    except Exception as error:  # torch and pickle share no other base
-        first = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
-        raise InputError(f"{checkpoint}: not a checkpoint that fits its run ({first})") from error
-    return net.eval()
-
-
-def _heard(trial: Trial, faces: int) -> Floats:
+def heard(trial: Trial, faces: int) -> Floats:
     """(faces, N_MELS) features; as if silence followed where the clip ends sooner."""
     rest = face_end(faces - 1) - len(trial.samples)
     samples = np.concatenate([trial.samples, np.zeros(max(0, rest), np.float32)])
@@ -77,36 +53,26 @@ def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
         sizes = saved["sizes"] | {"lookaheads": tuple(saved["sizes"]["lookaheads"])}
         return Student(StudentConfig(**sizes))
 
-    student = _averaged(checkpoint, build)
+    student = averaged(checkpoint, build)
     lookaheads = student.config.lookaheads
     late = min(lookaheads, key=lambda n: abs(n - 4))
     choice = torch.eye(len(lookaheads))[[lookaheads.index(late)]]
     found = {}
     for trial in clips:
-        mels = torch.from_numpy(_heard(trial, trial.faces + late))[None]
+        mels = torch.from_numpy(heard(trial, trial.faces + late))[None]
         with torch.no_grad():
             weights, _, _ = student(mels, choice, student.memory())
         found[trial.id] = weights[0, late:].numpy()
     return found
 
 
-def open_teacher(checkpoint: Path) -> Teacher:
-    """The averaged teacher of a run, in the sizes that its ``run.yaml`` gives."""
-
-    def build(_: dict[str, Any]) -> Teacher:
-        sizes = _settings(checkpoint).get("model", {})
-        content = ContentConfig(**sizes.get("content", {}))
-        return Teacher(TeacherConfig(**sizes | {"content": content}))
-
-    return _averaged(checkpoint, build)
-
-
 def of_teacher(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     """The teacher in its neutral mood, which hears the whole clip at once."""
+    from models.teacher import Teacher, TeacherConfig
     from quantize import teacher
 
-    net = open_teacher(checkpoint)
-    return {t.id: teacher.faces_of(net, _heard(t, t.faces)) for t in clips}
+    net = open_run(checkpoint, "teacher", Teacher, TeacherConfig)
+    return {t.id: teacher.faces_of(net, heard(t, t.faces)) for t in clips}
 
 
 Maker = Callable[[Path, Sequence[Trial]], dict[str, Floats]]

@@ -7,6 +7,7 @@ sentences give those of the teacher's face under the described expression.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,18 +17,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from edge.contract import INDEX, Floats
+from edge.contract import ARKIT_52, INDEX, Floats, InputError
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig, sample
 from models.generator import CodeGenerator, GeneratorConfig, generate
 from models.teacher import LEVELS, Teacher, TeacherConfig
-from quantize.codebook import motion
+from quantize.codebook import face_of
 from quantize.data import Clip, DataError, load
 from quantize.emotion import embed
-from quantize.loop import Rng, Schedule, fit, keep_settings, load_average, plain_settings
+from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import correlation
+from quantize.open import open_run, settings_of
 from quantize.streams import mels_of
-from quantize.targets import arkit_spread
+from quantize.targets import Scale, arkit_spread, fit_scales
 from quantize.teacher import faces_of
 
 SPAN = 96
@@ -43,7 +45,7 @@ class GeneratorRun:
     """Checkpoint of ``train teacher``; likewise the next two."""
     embedding: str
     codebook: str
-    steps: int = 3000
+    steps: int = 2000
     batch: int = 32
     rate: float = 1e-3
     seed: int = 0
@@ -62,13 +64,56 @@ class Parts:
     def read(teacher: Path, embedding: Path, codebook: Path) -> Parts:
         """From their checkpoints, ready for use."""
         nets = (
-            load_average(Teacher(TeacherConfig()), teacher),
-            load_average(Embedding(EmbeddingConfig()), embedding),
-            load_average(Codebook(CodebookConfig()), codebook),
+            open_run(teacher, "teacher", Teacher, TeacherConfig),
+            open_run(embedding, "emotion", Embedding, EmbeddingConfig),
+            open_run(codebook, "codebook", Codebook, CodebookConfig),
         )
         for net in nets:
             net.requires_grad_(False)
-        return Parts(*nets)  # type: ignore[arg-type]
+        return Parts(*nets)
+
+
+def open_generator(checkpoint: Path) -> tuple[CodeGenerator, Parts]:
+    """A trained generator and what it stands on, from where its ``run.yaml`` says that lies."""
+    settings = settings_of(checkpoint)
+    names = ("teacher", "embedding", "codebook")
+    if missing := [name for name in names if name not in settings]:
+        raise InputError(f"{checkpoint}: no '{missing[0]}' in the run.yaml of its folder")
+    parts = Parts.read(*(Path(settings[name]) for name in names))
+
+    def sized(config: GeneratorConfig) -> CodeGenerator:
+        return CodeGenerator(config, parts.codebook)
+
+    return open_run(checkpoint, "generator", sized, GeneratorConfig), parts
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A voice as the generator meets it."""
+
+    content: Tensor
+    """(1, T/2, C), T the next multiple of 8."""
+    mean: Tensor
+    """(1, W) on the sphere: the mood of the whole clip."""
+    log_variance: Tensor
+    """(1, W)"""
+    faces: int
+
+
+@torch.no_grad()
+def hear(parts: Parts, mels: Floats) -> Heard:
+    """What is said in mels (faces, 40) and how; as if the last sound went on for up to 7 faces."""
+    rest = -len(mels) % SLOW
+    content, _ = parts.teacher.content(
+        torch.from_numpy(np.pad(mels, ((0, rest), (0, 0)), "edge"))[None]
+    )
+    mean, log_variance = embed(parts.embedding, mels)
+    return Heard(content, whole(mean), log_variance.mean(0, keepdim=True), len(mels))
+
+
+def whole(mean: Tensor) -> Tensor:
+    """The mood (1, W) of a whole clip from its windows' (N, W), on the sphere again."""
+    return F.normalize(mean.mean(0, keepdim=True), dim=1)
 
 
 @dataclass(frozen=True)
@@ -90,14 +135,13 @@ class Lesson:
 
 
 @torch.no_grad()
-def lesson(clip: Clip, mels: Floats, parts: Parts, captured: list[Clip]) -> Lesson | None:
+def lesson(clip: Clip, mels: Floats, parts: Parts, scales: dict[str, Scale]) -> Lesson | None:
     """What one clip teaches, or ``None`` if it is too short or has no face to show."""
-    spread = arkit_spread()
-    if clip.capture:
-        taken = motion([clip], captured)
-        faces, live = taken.faces, taken.live.astype(np.float32)
+    if clip.capture and clip.source in scales:
+        faces = face_of(clip, scales[clip.source])
+        live = np.broadcast_to(scales[clip.source].live, faces.shape).astype(np.float32)
     elif clip.emotion:
-        faces = faces_of(parts.teacher, mels, len(LEVELS) - 1) / spread
+        faces = faces_of(parts.teacher, mels, len(LEVELS) - 1) / arkit_spread()
         live = np.ones_like(faces)
     else:
         return None
@@ -115,11 +159,11 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
     keep_settings(out, {"train": "generator"} | plain_settings(run))
     parts = Parts.read(Path(run.teacher), Path(run.embedding), Path(run.codebook))
     clips, _ = load([Path(d) for d in run.data])
-    captured = [c for c in clips if c.capture and c.split == "train"]
-    spoken = [c for c in clips if c.audio and (c.capture or c.emotion)]
-    lessons: dict[str, list[Lesson]] = {"train": [], "validation": [], "test": []}
+    scales = fit_scales([c for c in clips if c.split == "train"], ARKIT_52)
+    spoken = [c for c in clips if c.audio and c.split != "test" and (c.capture or c.emotion)]
+    lessons: dict[str, list[Lesson]] = {"train": [], "validation": []}
     for clip in tqdm(spoken, desc="listening"):
-        made = lesson(clip, mels_of(clip), parts, captured)
+        made = lesson(clip, mels_of(clip), parts, scales)
         if made:
             lessons[clip.split].append(made)
     if not lessons["train"]:
@@ -138,24 +182,34 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
             mean, log_variance = (x[int(rng.integers(len(x)))] for x in one.emotion)
             emotion.append(sample(mean, log_variance))
         truth = torch.stack(slow)
-        slow_logits, fast_logits = net(
-            torch.stack(content), torch.stack(emotion), parts.codebook.slow.lookup(truth)
-        )
+        known = parts.codebook.slow.lookup(truth)
+        with torch.autocast("cpu", torch.bfloat16):
+            slow_logits, fast_logits = net(torch.stack(content), torch.stack(emotion), known)
+        said = torch.stack(fast).flatten()
         return {
-            "slow": F.cross_entropy(slow_logits.flatten(0, 1), truth.flatten()),
-            "fast": F.cross_entropy(fast_logits.flatten(0, 1), torch.stack(fast).flatten()),
+            "slow": F.cross_entropy(slow_logits.float().flatten(0, 1), truth.flatten()),
+            "fast": F.cross_entropy(fast_logits.float().flatten(0, 1), said),
         }
 
     def judge(net: nn.Module) -> dict[str, float]:
         assert isinstance(net, CodeGenerator)
-        jaw = INDEX["jawOpen"]
-        r = []
-        for one in lessons["validation"]:
-            shown = generate(net, parts.codebook, one.content[None], one.emotion[0][:1])[0]
-            truth = torch.from_numpy(one.faces)
-            r.append(float(correlation(shown[:, [jaw]], truth[:, [jaw]])[0]))
-        return {"jaw": float(np.mean(r))} if r else {}
+        return score(net, parts.codebook, lessons["validation"])
 
     schedule = Schedule(run.steps, run.batch, run.rate, every=250, seed=run.seed)
     net = CodeGenerator(run.model, parts.codebook)
     return fit(net, out, schedule, losses, judge)
+
+
+@torch.no_grad()
+def score(net: CodeGenerator, codebook: Codebook, held: Sequence[Lesson]) -> dict[str, float]:
+    """Means over clips held back: r of the greedy jaw, and how surprised each level is."""
+    jaw, rows = INDEX["jawOpen"], []
+    for one in held:
+        content, emotion = one.content[None], whole(one.emotion[0])
+        shown = generate(net, codebook, content, emotion)[0]
+        r = correlation(shown[:, [jaw]], torch.from_numpy(one.faces)[:, [jaw]])
+        slow, fast = net(content, emotion, codebook.slow.lookup(one.slow[None]))
+        surprise = F.cross_entropy(slow[0], one.slow), F.cross_entropy(fast[0], one.fast)
+        rows.append((float(r[0]), *map(float, surprise)))
+    names = ("jaw", "held_slow", "held_fast")
+    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
@@ -236,17 +235,6 @@ class _Run:
             partial,
         )
         partial.rename(self.out / "checkpoint.pt")
-
-
-def load_average(net: nn.Module, path: Path) -> nn.Module:
-    """``net`` with the averaged weights of a run's checkpoint, for use."""
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        net.load_state_dict(saved["average"])
-    except (OSError, EOFError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
-        first = str(error).partition("\n")[0] or type(error).__name__
-        raise ConfigError(f"{path}: not a checkpoint of {type(net).__name__} ({first})") from error
-    return net.eval()
 
 
 def plot(out: Path) -> None:

@@ -19,7 +19,7 @@ pytest.importorskip("scipy")
 
 import soundfile
 
-from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, ConfigError
+from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, ConfigError, InputError
 from edge.emotion import load_emotions
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig, Quantizer
 from models.embedding import Embedding, EmbeddingConfig, divergence, sample
@@ -28,7 +28,8 @@ from models.teacher import LEVELS, Teacher, TeacherConfig, over
 from quantize import cli, loop
 from quantize.codebook import CodebookRun, train_codebook
 from quantize.data import EMOTIONS
-from quantize.loop import Schedule, fit, load_average
+from quantize.loop import Schedule, fit
+from quantize.open import open_run
 from quantize.teacher import (
     EXPRESSIVE,
     UPPER,
@@ -322,9 +323,14 @@ def test_every_teacher_trains_from_the_command_line_and_the_generator_stands_on_
         assert cli.main([*words, "--threads", "1"]) == 0
         assert len(losses_of(runs[name])) >= 1
 
-    run("codebook", "{batch: 6, steps: 6}")
-    run("emotion", "{batch: 8, steps: 6, renditions: 1}")
-    run("teacher", "{batch: 1, epochs: 1, renditions: 1, repeat: {tones: 4}, acted: 4}")
+    # Sizes of its own for each: what stands on a run has to ask its run.yaml.
+    run("codebook", "{batch: 6, steps: 6, model: {codes: 32, width: 24}}")
+    run("emotion", "{batch: 8, steps: 6, renditions: 1, model: {width: 24}}")
+    sizes = "model: {width: 32, content: {width: 48}}"
+    run(
+        "teacher",
+        f"{{batch: 1, epochs: 1, renditions: 1, repeat: {{tones: 4}}, acted: 4, {sizes}}}",
+    )
     rows = list(csv.DictReader((runs["teacher"] / "log.csv").open()))
     assert float(rows[0]["acted"]) > 0
     stands_on = [
@@ -334,8 +340,8 @@ def test_every_teacher_trains_from_the_command_line_and_the_generator_stands_on_
     ]
     run("generator", "{batch: 4, steps: 6}", *stands_on)
 
-    with pytest.raises(ConfigError, match="not a checkpoint of Teacher"):
-        load_average(Teacher(), runs["codebook"] / "checkpoint.pt")
+    with pytest.raises(InputError, match="a run of 'train codebook', not of 'train teacher'"):
+        open_run(runs["codebook"] / "checkpoint.pt", "teacher", Teacher, TeacherConfig)
     assert cli.main(["train", "codebook", *data, "--out", "x", "--epochs", "2"]) == 78
 
 
@@ -428,7 +434,7 @@ def test_two_processes_take_the_same_steps_as_one_also_over_shards(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     weights = [
-        load_average(torch.nn.Linear(1, 1), tmp_path / name / "checkpoint.pt").weight.item()
+        averaged(tmp_path / name / "checkpoint.pt", lambda _: torch.nn.Linear(1, 1)).weight.item()
         for name in ("one", "two")
     ]
     assert weights[0] == pytest.approx(weights[1], rel=1e-5)
