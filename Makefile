@@ -61,12 +61,13 @@ bundle: $(VENV)/.test
 RUNS ?= runs
 PAIRED := --data $(DATA)/facegood_paired --data $(DATA)/grid_s1_video_blendshapes
 teachers: $(VENV)/.test
-	$(BIN)/edge-quantize train codebook --out $(RUNS)/codebook $(PAIRED) \
-		--data $(DATA)/livelinkface_captures_noaudio
 	$(BIN)/edge-quantize train emotion --out $(RUNS)/emotion $(PAIRED) --data $(DATA)/emodb \
 		--noise $(DATA)/noise_rir
 	$(BIN)/edge-quantize train teacher --out $(RUNS)/teacher $(PAIRED) --data $(DATA)/emodb \
 		--data $(DATA)/librispeech_261spk --data $(DATA)/speech_misc --noise $(DATA)/noise_rir
+	$(BIN)/edge-quantize train codebook --out $(RUNS)/codebook $(PAIRED) --data $(DATA)/emodb \
+		--data $(DATA)/librispeech_261spk --data $(DATA)/livelinkface_captures_noaudio \
+		--teacher $(RUNS)/teacher/checkpoint.pt
 	$(BIN)/edge-quantize train generator --out $(RUNS)/generator $(PAIRED) --data $(DATA)/emodb \
 		--teacher $(RUNS)/teacher/checkpoint.pt --embedding $(RUNS)/emotion/checkpoint.pt \
 		--codebook $(RUNS)/codebook/checkpoint.pt

@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from edge.contract import ARKIT_52, FPS, Floats
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from quantize.data import Clip, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import shape_loss, velocity_loss
+from quantize.open import open_run
 from quantize.targets import Scale, arkit_spread, fit_scales, targets
 
 WINDOW = 128
@@ -34,6 +36,8 @@ class CodebookRun:
     """Settings of a run; kept as ``run.yaml``."""
 
     data: tuple[str, ...]
+    teacher: str | None = None
+    """Checkpoint of ``train teacher``: its faces of every voice are learned beside the captures."""
     steps: int = 4000
     batch: int = 48
     rate: float = 1e-3
@@ -85,6 +89,8 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
     clips, _ = load([Path(d) for d in run.data])
     training = [c for c in clips if c.split == "train"]
     taught = motion(training, training)
+    if run.teacher:
+        taught = with_spoken(taught, training, Path(run.teacher), run.seed)
     held_clips = [c for c in clips if c.split == "validation"]
     held = motion(held_clips, training) if any(c.capture for c in held_clips) else taught
     pools = [np.flatnonzero(taught.source[:-WINDOW] == k) for k in np.unique(taught.source)]
@@ -111,6 +117,31 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
     net = Codebook(run.model)
     schedule = Schedule(run.steps, run.batch, run.rate, decay=1e-2, every=250, seed=run.seed)
     return fit(net, out, schedule, losses, judge)
+
+
+def with_spoken(captured: Motion, clips: Sequence[Clip], teacher: Path, seed: int) -> Motion:
+    """Captures, and a teacher's faces of all clips with sound, in a mood or none, as one system.
+
+    Codes of captures alone lose what a teacher shows: its lips of unseen voices fell from .72 to
+    .59 (mean AUC of the viseme contrasts).
+    """
+    # Imported here: the teacher's training knows this file's neighbours, not the other way round.
+    from models.teacher import LEVELS, Teacher, TeacherConfig
+    from quantize.streams import mels_of
+    from quantize.teacher import faces_of
+
+    net = open_run(teacher, "teacher", Teacher, TeacherConfig)
+    rng = np.random.default_rng(seed)
+    shown = [
+        faces_of(net, mels_of(clip), int(rng.integers(len(LEVELS)))) / arkit_spread()
+        for clip in tqdm([c for c in clips if c.audio], desc="teacher listens")
+    ]
+    faces = np.clip(np.concatenate(shown), *RANGE).astype(np.float32)
+    return Motion(
+        np.concatenate([captured.faces, faces]),
+        np.concatenate([captured.live, np.ones(faces.shape, bool)]),
+        np.concatenate([captured.source, np.full(len(faces), captured.source.max() + 1)]),
+    )
 
 
 @torch.no_grad()
