@@ -8,7 +8,7 @@ sentences for taking words and emotion apart (EmoTalk's cross-reconstruction).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.contract import FPS, INDEX, Floats
+from edge.contract import ARKIT_52, FPS, INDEX, Floats
 from edge.emotion import load_emotions
 from models.teacher import LEVELS, Teacher, TeacherConfig
+from models.text import UPPER
 from quantize.data import EMOTIONS, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
 from quantize.renditions import Renditions, read_rooms
 from quantize.streams import Spoken, Stream, listen, plain
 from quantize.targets import arkit_spread, fit_scales
+from quantize.text import Said, in_windows, know_words
 from quantize.train import hide_bands
 
 WINDOW, ACTED = 400, 90
@@ -33,8 +35,6 @@ WINDOW, ACTED = 400, 90
 
 MASKED = -1.5
 """What a masked feature reads: 30 dB below the voice."""
-
-UPPER = [i for name, i in INDEX.items() if name.startswith(("brow", "eye", "cheek", "nose"))]
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,20 @@ def train_teacher(run: TeacherRun, out: Path) -> nn.Module:
     keep_settings(out, {"train": "teacher"} | plain_settings(run))
     clips, _ = load([Path(d) for d in run.data])
     training = [c for c in clips if c.split == "train" and c.audio]
-    scales = fit_scales(training)
+    learned = fit_scales(training)
+    # Words are for the upper face, so with them it is a target too; else ``edge.idle`` draws it.
+    scales = fit_scales(training, ARKIT_52) if run.model.text else learned
     if not any(scale.live.any() for scale in scales.values()):
         raise DataError("no clip pairs a voice with a moving face; nothing can be learned")
     spoken = listen(training, out / "phones.json")
+    said = know_words(spoken, out / "words.npz") if run.model.text else None
     held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
-    validation = [plain(s, scales) for s in listen(held, out / "phones.json")]
+    validation = [plain(s, learned) for s in listen(held, out / "phones.json")]
     rooms, folder = read_rooms(run.noise), out / "renditions"
     with Renditions(
         folder, spoken, scales, rooms, run.seed, run.repeat, min(run.renditions, run.epochs)
     ) as renditions:
-        lessons = Lessons(run, spoken, renditions, sorted(scales))
+        lessons = Lessons(run, spoken, renditions, sorted(scales), said)
         steps = lessons.steps
         schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
 
@@ -89,9 +92,14 @@ class Lessons:
     """Draws windows of the rendition whose turn it is, and scores what a teacher makes of it."""
 
     def __init__(
-        self, run: TeacherRun, spoken: Sequence[Spoken], renditions: Renditions, styles: list[str]
+        self,
+        run: TeacherRun,
+        spoken: Sequence[Spoken],
+        renditions: Renditions,
+        styles: list[str],
+        said: Sequence[Said] | None = None,
     ) -> None:
-        self.run, self._renditions = run, renditions
+        self.run, self._renditions, self._said = run, renditions, said
         self.spread = torch.from_numpy(arkit_spread())
         self._emotion = np.array([_place(EMOTIONS, s.clip.emotion) for s in spoken])
         self._style = np.array([_place(styles, s.clip.source) for s in spoken])
@@ -110,6 +118,8 @@ class Lessons:
         if epoch == self._epoch:
             return
         self._epoch, self._stream = epoch, self._renditions.get(epoch)
+        if self._said is not None:
+            self._stream = upper_as_captured(self._stream)
         clip = self._stream.clip
         inside = np.flatnonzero((clip[:-ACTED] >= 0) & (clip[:-ACTED] == clip[ACTED:]))
         self._acted = inside[self._emotion[clip[inside]] >= 0]
@@ -134,8 +144,11 @@ class Lessons:
         target = torch.from_numpy(stream.targets[at]) / self.spread
         trust = torch.from_numpy(stream.live[at] * stream.trust[at][..., None])
         visemes = torch.from_numpy(stream.visemes[at])
+        text = None
+        if self._said is not None:
+            text = torch.from_numpy(in_windows(self._said, clip, stream.moment[at]))
         with torch.autocast("cpu", torch.bfloat16):
-            faces, logits, _ = net(mels, mels, level, style)
+            faces, logits, _ = net(mels, mels, level, style, text)
         faces, ones = faces.float(), torch.ones(52)
         return {
             "shape": shape_loss(faces, target, trust, ones),
@@ -177,6 +190,14 @@ class Lessons:
             self._emotion[theirs] != self._emotion[mine]
         )
         return int(rng.choice(acted[fits])) if fits.any() else at
+
+
+def upper_as_captured(stream: Stream) -> Stream:
+    """The same stream without an upper face where only the phone is known: no phone has brows."""
+    made = (stream.trust < 1)[:, None] & np.isin(np.arange(len(ARKIT_52)), UPPER)
+    return replace(
+        stream, targets=np.where(made, np.float32(0), stream.targets), live=stream.live & ~made
+    )
 
 
 def expression(emotion: NDArray[np.int64], strength: NDArray[np.int64]) -> Floats:
