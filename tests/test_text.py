@@ -14,6 +14,8 @@ pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is no
 
 import soundfile
 
+from benchmarks.text import gain, summary
+from benchmarks.text_rows import others, places
 from edge.contract import INDEX, SAMPLE_RATE, MissingError
 from models.content import ContentConfig
 from models.sentence import SentenceEncoder, from_bert
@@ -23,7 +25,7 @@ from quantize import text as text_module
 from quantize.data import Capture, Clip
 from quantize.phones import Aligner, Word, spelled
 from quantize.streams import Spoken, Stream
-from quantize.teacher import TeacherRun, one_hot, train_teacher, upper_as_captured
+from quantize.teacher import Lessons, TeacherRun, one_hot, train_teacher, upper_as_captured
 from quantize.text import (
     NOTHING,
     PACKAGE,
@@ -69,9 +71,9 @@ def test_a_word_lies_on_the_faces_from_its_start_to_before_its_end() -> None:
 def test_a_window_of_two_clips_and_a_pause_takes_each_clip_s_words() -> None:
     first = Said(np.array([[0.0, 1.0]], np.float32), np.full((1, EMBEDDING), 1, np.float32))
     second = Said(np.array([[0.5, 1.0]], np.float32), np.full((1, EMBEDDING), 2, np.float32))
-    clip = np.array([[0, 0, -1, 1, 1, 2]], np.int32)
-    moment = np.array([[0.9, 1.0, 0.0, 0.4, 0.6, 0.6]], np.float32)
-    seen = in_windows([first, second, NOTHING], clip, moment)
+    clip = np.array([[0, 0, -1, 2, 2, 1]], np.int32)
+    moment = np.array([[0.9, 1.0, 0.6, 0.4, 0.6, 0.6]], np.float32)
+    seen = in_windows([first, NOTHING, second], clip, moment)
     assert seen[0, :, 7].tolist() == [1, 0, 0, 0, 2, 0]
 
 
@@ -247,6 +249,25 @@ def test_phones_do_not_suggest_an_upper_face() -> None:
     assert np.flatnonzero(left.targets[1] == 0).tolist() == UPPER
 
 
+def test_lessons_ask_phones_for_no_upper_face_where_words_teach_it() -> None:
+    shape = (600, 52)
+    stream = Stream(
+        np.zeros((600, 40), np.float32), np.ones(shape, np.float32), np.ones(shape, bool),
+        np.zeros(600, np.int64), np.full(600, 0.4, np.float32), np.zeros(600, np.int32),
+        np.zeros(600, np.float32),
+    )  # fmt: skip
+
+    class OneRendition:
+        def get(self, epoch: int) -> Stream:
+            return stream
+
+    for said, there in ((None, True), ([NOTHING], False)):
+        run, clips = TeacherRun(("x",), batch=1), [spoken("a", "bin blue")]
+        lessons = Lessons(run, clips, OneRendition(), ["tones"], said)
+        assert lessons._stream.live[:, UPPER].any() == there
+        assert lessons._stream.live[:, INDEX["jawOpen"]].all()
+
+
 def talker(folder: Path, name: str, split: str) -> Clip:
     """Three seconds of a tone whose jaw, smile and brow go up and down, each at its own pace."""
     time = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
@@ -389,3 +410,48 @@ def test_the_real_aligner_finds_no_words_in_silence_and_knows_which_it_left_out(
     aligner = Aligner()
     assert aligner._known("bin zxqwv blue") == [0, 2]
     assert aligner.words(np.zeros(1600, np.float32), "bin blue at f two now") == ()
+
+
+def sentence(words: int, value: float) -> Said:
+    times = np.stack([np.arange(words), np.arange(words) + 0.5], 1).astype(np.float32)
+    return Said(times, np.full((words, EMBEDDING), value, np.float32))
+
+
+def test_another_sentence_s_words_stand_at_this_sentence_s_times() -> None:
+    said = [sentence(2, 1.0), sentence(3, 2.0), sentence(2, 3.0), sentence(3, 4.0)]
+    mixed = others(said, np.random.default_rng(0))
+    assert [s.vectors[0, 0] for s in mixed] == [3.0, 4.0, 1.0, 2.0]
+    for own, made in zip(said, mixed, strict=True):
+        assert made.vectors.shape == own.vectors.shape
+        np.testing.assert_array_equal(made.times, own.times)
+
+
+def test_a_place_says_nothing_of_the_word_and_is_as_long_as_one() -> None:
+    one, two, short = places([sentence(3, 1.0), sentence(3, 9.0), sentence(2, 5.0)])
+    np.testing.assert_array_equal(one.vectors, two.vectors)
+    assert len({row.tobytes() for row in (*one.vectors, *short.vectors)}) == 5
+    length = np.linalg.norm(np.concatenate([one.vectors, short.vectors]), axis=1).mean()
+    mean = np.sqrt(EMBEDDING) * (3 * 1 + 3 * 9 + 2 * 5) / 8
+    assert length == pytest.approx(mean, rel=0.15)
+
+
+def test_a_gain_is_paired_clip_by_clip() -> None:
+    theirs = np.random.default_rng(0).uniform(-1, 1, (2, 40, 3))
+    assert gain(theirs + 0.1, theirs) == pytest.approx({"r": 0.1, "low": 0.1, "high": 0.1})
+    noisy = theirs + np.random.default_rng(1).normal(0, 0.5, (1, 40, 1))
+    found = gain(noisy, theirs)
+    assert found["low"] < found["r"] < found["high"]
+    # Standard error 0.5 / sqrt(40), nearly two of them each way.
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * 0.5 / 40**0.5, rel=0.25)
+    still = theirs.copy()
+    still[:, :, 0] = np.nan
+    assert gain(still + 0.1, still)["r"] == pytest.approx(0.1)
+
+
+def test_a_summary_is_the_mean_over_seeds_clips_and_channels() -> None:
+    r = np.array([[[0.0, 0.2]], [[0.4, np.nan]]])
+    found = summary(r, np.abs(np.nan_to_num(r)), ["browDownLeft", "eyeBlinkLeft"])
+    assert found["r"] == pytest.approx(0.2)
+    assert found["r_of_seeds"] == pytest.approx([0.1, 0.4])
+    assert found["channels"]["browDownLeft"] == pytest.approx({"r": 0.2, "rmse": 0.2})
+    assert found["rmse"] == pytest.approx(0.15)
