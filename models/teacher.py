@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from edge.contract import ARKIT_52
 from edge.features import N_MELS
 from models.content import Block, ContentConfig, ContentEncoder, at_sixty
+from models.text import TextBranch
 
 LEVELS = (0.0, 0.5, 1.0)
 """Strengths of an emotion the decoder is asked for; EmoTalk has two."""
@@ -34,6 +35,8 @@ class TeacherConfig:
     styles: int = 3
     """Capture systems whose habits the style embedding tells apart (EmoTalk: 24 persons)."""
     dropout: float = 0.15
+    text: bool = False
+    """Whether known words may move the upper face (``models.text``)."""
 
 
 class EmotionEncoder(nn.Module):
@@ -125,12 +128,20 @@ class Teacher(nn.Module):
         self.content = ContentEncoder(config.content)
         self.emotion = EmotionEncoder(config)
         self.decoder = FusionDecoder(config)
+        self.text = TextBranch(config.content.content, config.emotion) if config.text else None
 
-    def forward(self, said: Tensor, felt: Tensor, level: Tensor, style: Tensor) -> Shown:
+    def forward(
+        self, said: Tensor, felt: Tensor, level: Tensor, style: Tensor, text: Tensor | None = None
+    ) -> Shown:
         """Words of one window, emotion of another, both (B, T, 40).
 
-        The same window twice is EmoTalk's self-reconstruction.
+        The same window twice is EmoTalk's self-reconstruction. ``text`` (B, T, 384) are the
+        embeddings of the words of ``said``, for a teacher with a text branch.
         """
         content, visemes = self.content(said)
         emotion, logits = self.emotion(felt)
-        return Shown(self.decoder(content, emotion, level, style), visemes, logits, content)
+        faces = self.decoder(content, emotion, level, style)
+        if text is not None:
+            assert self.text is not None, "this teacher was made without a text branch"
+            faces = faces + self.text(text, at_sixty(content), at_sixty(emotion))
+        return Shown(faces, visemes, logits, content)

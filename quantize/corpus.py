@@ -48,11 +48,13 @@ def read_corpus(
     seed: int,
     repeat: dict[str, int],
     times: int,
+    upper: bool = False,
 ) -> Corpus:
     """The clips under ``data``; ``repeat`` says how often a source is used at one time.
 
     ``data`` is folders of recordings, or the one folder that ``prepare`` made. Raises ``DataError``
-    where nothing can be learned.
+    where nothing can be learned. With ``upper`` the captured upper face is a target too: words may
+    move it; from a voice alone ``edge.idle`` draws it better.
     """
     shards = [d for d in data if any(Path(d).glob("shards/*.tar"))]
     if shards and len(data) > 1:
@@ -62,23 +64,32 @@ def read_corpus(
     if shards and noise:
         raise ConfigError(f"{shards[0]} holds shards: noise is mixed in by prepare --noise")
     if shards:
+        if upper:
+            raise ConfigError(f"{shards[0]}: shards hold no words' times; train from recordings")
         corpus = _prepared(Path(shards[0]), repeat, times)
     else:
-        corpus = _recorded(data, out, read_rooms(noise), seed, repeat, times)
+        corpus = _recorded(data, out, read_rooms(noise), seed, repeat, times, upper)
     if not any(scale.live.any() for scale in corpus.scales.values()):
         raise DataError("no clip pairs a voice with a moving face; nothing can be learned")
     return corpus
 
 
 def _recorded(
-    data: Sequence[str], out: Path, rooms: Rooms, seed: int, repeat: dict[str, int], times: int
+    data: Sequence[str],
+    out: Path,
+    rooms: Rooms,
+    seed: int,
+    repeat: dict[str, int],
+    times: int,
+    upper: bool,
 ) -> Corpus:
     clips, _ = load([Path(d) for d in data])
     training = [c for c in clips if c.split == "train"]
     spoken = listen(training, out / "phones.json", partial(tqdm, desc="listening"))
-    scales = _paired(fit_scales(training), spoken)
+    learned = fit_scales(training)
+    scales = _paired(fit_scales(training, ARKIT_52) if upper else learned, spoken)
     held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
-    validation = [plain(s, scales) for s in listen(held, out / "phones.json")]
+    validation = [plain(s, learned) for s in listen(held, out / "phones.json")]
     make = partial(_render, spoken, scales, rooms, seed, repeat)
     return Corpus(spoken, scales, validation, make, times)
 

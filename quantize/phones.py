@@ -35,6 +35,23 @@ class Phone:
     """One of ``VISEMES``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a text, and when it was said."""
+
+    place: int
+    """Which of ``spelled(text)``."""
+    start: float
+    """Seconds."""
+    end: float
+    """Seconds."""
+
+
+def spelled(text: str) -> list[str]:
+    """The words of a text as the dictionary writes them."""
+    return text.lower().replace("-", " ").split()
+
+
 def _table(rows: str) -> dict[str, str]:
     pairs = (row.split(":") for row in rows.strip().splitlines())
     return {phone: viseme.strip() for viseme, phones in pairs for phone in phones.split()}
@@ -130,8 +147,23 @@ class Aligner:
 
     def find(self, samples: Floats, text: str | None) -> tuple[Phone, ...]:
         """Phones in 16 kHz ``samples``: aligned to the text where it fits, decoded where not."""
-        pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
+        pcm = _pcm(samples)
         return (text and self._align(pcm, text)) or self._decode(pcm)
+
+    def words(self, samples: Floats, text: str) -> tuple[Word, ...]:
+        """When each word of ``text`` is said in 16 kHz ``samples``.
+
+        Words that the dictionary lacks are left out, and all of them where the text does not fit.
+        """
+        known = self._known(text)
+        alignment = self._aligned(_pcm(samples), text)
+        said = [w for w in alignment.words() if not w.name.startswith("<")] if alignment else []
+        if len(said) != len(known):
+            return ()
+        return tuple(
+            Word(place, w.start / 100, (w.start + w.duration) / 100)
+            for place, w in zip(known, said, strict=True)
+        )
 
     def _decode(self, pcm: bytes) -> tuple[Phone, ...]:
         _listen(self._loop, pcm)
@@ -141,21 +173,33 @@ class Aligner:
         return tuple(Phone(start / 100, end / 100, v) for start, end, v in spoken if v)
 
     def _align(self, pcm: bytes, text: str) -> tuple[Phone, ...]:
-        words = [w for w in text.lower().replace("-", " ").split() if self._decoder.lookup_word(w)]
-        try:
-            self._decoder.set_align_text(" ".join(words))
-            _listen(self._decoder, pcm)
-            self._decoder.set_alignment()
-            _listen(self._decoder, pcm)
-            alignment = self._decoder.get_alignment()
-        except RuntimeError:  # pocketsphinx: the words do not fit this audio
-            return ()
+        alignment = self._aligned(pcm, text)
         if alignment is None:
             return ()
         spoken = (
             (p.start, p.start + p.duration, arpabet_viseme(p.name)) for p in alignment.phones()
         )
         return tuple(Phone(start / 100, end / 100, v) for start, end, v in spoken if v)
+
+    def _known(self, text: str) -> list[int]:
+        """Places of the words of ``spelled(text)`` that the dictionary has."""
+        return [k for k, word in enumerate(spelled(text)) if self._decoder.lookup_word(word)]
+
+    def _aligned(self, pcm: bytes, text: str) -> Any:
+        """pocketsphinx's alignment of the known words, or ``None`` where they do not fit."""
+        words = spelled(text)
+        try:
+            self._decoder.set_align_text(" ".join(words[k] for k in self._known(text)))
+            _listen(self._decoder, pcm)
+            self._decoder.set_alignment()
+            _listen(self._decoder, pcm)
+            return self._decoder.get_alignment()
+        except RuntimeError:  # pocketsphinx: the words do not fit this audio
+            return None
+
+
+def _pcm(samples: Floats) -> bytes:
+    return (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
 
 
 def _listen(decoder: Any, pcm: bytes) -> None:

@@ -8,7 +8,7 @@ sentences for taking words and emotion apart (EmoTalk's cross-reconstruction).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.contract import FPS, INDEX, Floats
+from edge.contract import ARKIT_52, FPS, INDEX, Floats
 from edge.emotion import load_emotions
 from models.teacher import LEVELS, Teacher, TeacherConfig
+from models.text import UPPER
 from quantize.augment import hide_bands
 from quantize.corpus import read_corpus
 from quantize.data import EMOTIONS, DataError
@@ -28,14 +29,13 @@ from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss
 from quantize.renditions import Renditions
 from quantize.streams import Spoken, Stream
 from quantize.targets import arkit_spread
+from quantize.text import Said, in_windows, know_words
 
 WINDOW, ACTED = 400, 90
 """Faces of a window of the corpus, and of an acted sentence (1.5 s; EMO-DB cuts some at 2.0 s)."""
 
 MASKED = -1.5
 """What a masked feature reads: 30 dB below the voice."""
-
-UPPER = [i for name, i in INDEX.items() if name.startswith(("brow", "eye", "cheek", "nose"))]
 
 EXPRESSIVE = torch.from_numpy(np.any([units != 0 for units in load_emotions()[0].values()], axis=0))
 """(52,) shapes that some emotion moves, mouth corners among them."""
@@ -71,10 +71,11 @@ class TeacherRun:
 def train_teacher(run: TeacherRun, out: Path) -> nn.Module:
     """Train until ``run.epochs``; returns the teacher, averaged."""
     keep_settings(out, {"train": "teacher"} | plain_settings(run))
-    times = min(run.renditions, run.epochs)
-    corpus = read_corpus(run.data, out, run.noise, run.seed, run.repeat, times)
+    times, words = min(run.renditions, run.epochs), run.model.text
+    corpus = read_corpus(run.data, out, run.noise, run.seed, run.repeat, times, upper=words)
+    said = know_words(corpus.spoken, out / "words.npz") if words else None
     with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
-        lessons = Lessons(run, corpus.spoken, renditions, list(corpus.scales))
+        lessons = Lessons(run, corpus.spoken, renditions, list(corpus.scales), said)
         steps = lessons.steps
         schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
 
@@ -89,9 +90,14 @@ class Lessons:
     """Draws windows of the rendition whose turn it is, and scores what a teacher makes of it."""
 
     def __init__(
-        self, run: TeacherRun, spoken: Sequence[Spoken], renditions: Renditions, styles: list[str]
+        self,
+        run: TeacherRun,
+        spoken: Sequence[Spoken],
+        renditions: Renditions,
+        styles: list[str],
+        said: Sequence[Said] | None = None,
     ) -> None:
-        self.run, self._renditions = run, renditions
+        self.run, self._renditions, self._said = run, renditions, said
         self.spread = torch.from_numpy(arkit_spread())
         self._emotion = np.array([_place(EMOTIONS, s.clip.emotion) for s in spoken])
         speakers = sorted({s.clip.speaker for s in spoken})
@@ -112,6 +118,8 @@ class Lessons:
         if epoch == self._epoch:
             return
         self._epoch, self._stream = epoch, self._renditions.get(epoch)
+        if self._said is not None:
+            self._stream = upper_as_captured(self._stream)
         clip = self._stream.clip
         inside = np.flatnonzero((clip[:-ACTED] >= 0) & (clip[:-ACTED] == clip[ACTED:]))
         self._acted = inside[self._emotion[clip[inside]] >= 0]
@@ -137,8 +145,11 @@ class Lessons:
         target = torch.from_numpy(stream.targets[at]) / self.spread
         trust = torch.from_numpy(stream.live[at] * stream.trust[at][..., None])
         visemes = torch.from_numpy(stream.visemes[at])
+        text = None
+        if self._said is not None:
+            text = torch.from_numpy(in_windows(self._said, clip, stream.moment[at]))
         with torch.autocast("cpu", torch.bfloat16):
-            shown = net(mels, mels, level, style)
+            shown = net(mels, mels, level, style, text)
         faces, ones = shown.faces.float(), torch.ones(52)
         return {
             "shape": shape_loss(faces, target, trust, ones),
@@ -205,6 +216,14 @@ def between_classes(x: Tensor, kinds: Tensor) -> Tensor:
     off = x - x.mean(0)
     between = (counts[:, None] * (means - x.mean(0)) ** 2)[counts > 0].sum()
     return between / (off**2).sum().clamp(min=1e-6)
+
+
+def upper_as_captured(stream: Stream) -> Stream:
+    """The same stream without an upper face where only the phone is known: no phone has brows."""
+    made = (stream.trust < 1)[:, None] & np.isin(np.arange(len(ARKIT_52)), UPPER)
+    return replace(
+        stream, targets=np.where(made, np.float32(0), stream.targets), live=stream.live & ~made
+    )
 
 
 def expression(emotion: NDArray[np.int64], strength: NDArray[np.int64]) -> Floats:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import figures
-from benchmarks.figures import TABLES, filled, pages, rows
+from benchmarks.figures import TABLES, filled, pages
+from benchmarks.tables import rows
 
 
 def test_the_pages_say_what_the_json_files_say() -> None:
