@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
 pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is not tested")
 
-from benchmarks import figures, probes
+from benchmarks import probes, teacher_tables
 from benchmarks.probes import across, features, probe, recall
 from benchmarks.swaps import FED, PATTERNS, Swap, Voice, closures, direction, leaks, shown, swaps
 from edge.contract import INDEX
@@ -242,7 +242,7 @@ def test_the_table_says_what_was_read_and_what_rose() -> None:
             "lips": {"auc": {"own mood": auc}, "sounds": closures(said, said)},
         },
     }
-    table = figures.probes(record)
+    table = teacher_tables.probes(record)
     assert "| content branch | 50% / 25% | 50% |\n" in table
     assert "| anger | 1 | 100% | 0% | 0.50 | 1.00 | anger 100% | 0.00 |\n" in table
     assert "| p, b, m shut: lips | 0.80 |\n" in table

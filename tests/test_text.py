@@ -284,12 +284,12 @@ def test_a_teacher_with_the_flag_trains_its_branch_on_the_words_of_the_clips(
 ) -> None:
     splits = ("train", "train", "train", "validation")
     clips = [talker(tmp_path, f"c{k}", split) for k, split in enumerate(splits)]
-    monkeypatch.setattr("quantize.teacher.load", lambda folders: (clips, []))
+    monkeypatch.setattr("quantize.corpus.load", lambda folders: (clips, []))
     monkeypatch.setattr("quantize.streams.Aligner", SecondsPerWord)
     monkeypatch.setattr(text_module, "Aligner", SecondsPerWord)
     monkeypatch.setattr(text_module, "sentence_encoder", lambda: lengths)
     run = TeacherRun(
-        (str(tmp_path),), epochs=2, renditions=1, repeat={}, batch=1, model=small(text=True).config
+        (str(tmp_path),), epochs=6, renditions=1, repeat={}, batch=1, model=small(text=True).config
     )
     trained = train_teacher(run, tmp_path / "run")
     assert isinstance(trained, Teacher)
