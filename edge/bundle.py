@@ -56,8 +56,6 @@ class Tables(NamedTuple):
 
     slow: Floats
     """(K, 48) vectors of the slow codes."""
-    fast: Floats
-    """(K, 64) of the fast codes."""
     emotion_weight: Floats
     """(E, D) what reads the emotion's mean."""
     emotion_bias: Floats

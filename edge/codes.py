@@ -1,4 +1,4 @@
-"""Codes drawn from what the generator thinks likely: another face for the same words."""
+"""Slow codes drawn from what the generator thinks likely: another face for the same words."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ import numpy as np
 
 from edge.contract import Floats
 
-SPANS = (8, 2)
-"""Faces for which a slow and a fast code stand (DEEPTalk's two levels, at 60 a second)."""
+SPAN = 8
+"""Faces for which a slow code stands (DEEPTalk's upper level, at 60 a second)."""
 
 
 class Codes:
-    """Draws codes, seeded, where the networks would pass on the mean over all of them."""
+    """Draws slow codes, seeded, where the networks would pass on the mean over all of them.
 
-    def __init__(self, vectors: tuple[Floats, Floats], temperature: float, seed: int) -> None:
-        """``vectors`` of the slow (K, D) and the fast (K, D') codes; ``temperature`` above 0."""
+    Fast codes stay the mean: drawing them as well was measured to double what it costs the lips,
+    for faces that differ hardly more (docs/teachers.md, one voice, many faces).
+    """
+
+    def __init__(self, vectors: Floats, temperature: float, seed: int) -> None:
+        """``vectors`` (K, D) of the slow codes; ``temperature`` above 0."""
         self._vectors, self._temperature = vectors, np.float32(temperature)
         self._random = np.random.default_rng(seed)
-        self._ends = np.cumsum([len(v) for v in vectors])
-        self.latent = np.zeros((1, 1, sum(v.shape[1] for v in vectors)), np.float32)
+        self._drawn = vectors[0]
 
-    def draw(self, logits: Floats, face: int) -> Floats:
-        """Latent (1, 1, D + D') of face number ``face`` from logits (1, 1, K + K').
+    def draw(self, latent: Floats, logits: Floats, face: int) -> Floats:
+        """Put the code of face number ``face`` into the first D of ``latent`` (1, 1, D + D').
 
-        A code is drawn where its span begins and held, as in the codebook. The array returned is
-        the same every time.
+        ``logits`` (1, 1, 2 K) begin with the slow level. A code is drawn where its span begins and
+        held, as in the codebook. Changes ``latent`` in place and returns it.
         """
-        at = 0
-        levels = zip(self._vectors, SPANS, np.split(logits[0, 0], self._ends[:-1]), strict=True)
-        for vectors, span, chances in levels:
-            width = vectors.shape[1]
-            if face % span == 0:
-                # The largest of log-chance plus Gumbel noise is a draw from the softmax.
-                noise = self._random.gumbel(size=len(chances)).astype(np.float32)
-                chosen = int(np.argmax(chances + self._temperature * noise))
-                self.latent[0, 0, at : at + width] = vectors[chosen]
-            at += width
-        return self.latent
+        if face % SPAN == 0:
+            # The largest of log-chance plus Gumbel noise is a draw from the softmax.
+            noise = self._random.gumbel(size=len(self._vectors)).astype(np.float32)
+            chances = logits[0, 0, : len(self._vectors)]
+            self._drawn = self._vectors[int(np.argmax(chances + self._temperature * noise))]
+        latent[0, 0, : len(self._drawn)] = self._drawn
+        return latent

@@ -42,7 +42,7 @@ class Pipeline:
     ) -> None:
         """``lookahead`` is in faces; ``None`` takes the bundle's own.
 
-        ``temperature`` above 0 draws codes by ``seed``; 0 passes on their mean, the likeliest face.
+        ``temperature`` above 0 draws slow codes by ``seed``; 0 passes on their mean.
         """
         self.lookahead = bundle.lookahead if lookahead is None else lookahead
         if self.lookahead not in bundle.lookaheads:
@@ -60,8 +60,8 @@ class Pipeline:
                 f"{bundle.folder}: this bundle has no codes to draw; leave --temperature out, or "
                 "export it again"
             )
-        self._codes = Codes(tables[:2], temperature, seed) if tables and temperature else None
-        self.feeling = Feeling(bundle.emotions, *tables[2:]) if tables else None
+        self._codes = Codes(tables.slow, temperature, seed) if tables and temperature else None
+        self.feeling = Feeling(bundle.emotions, *tables[1:]) if tables else None
         """The emotion in the voice, where the bundle hears one."""
         self._follow: float | None = None
         self._first = 0
@@ -132,7 +132,9 @@ class Pipeline:
         if self.half and face % 2:
             return self._raw
         heard = self._generator.step(mels=mels, lookahead=self._choice)
-        latent = self._codes.draw(heard["codes"], face) if self._codes else heard["latent"]
+        latent = heard["latent"]
+        if self._codes:
+            latent = self._codes.draw(latent, heard["codes"], face)
         if self.feeling and face % EVERY == 0 and self.face.speaks:
             self._feel(self.feeling, heard["emotion"])
         raw: Floats = self._decoder.step(latent=latent)["weights"][0, 0]

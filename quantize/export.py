@@ -77,9 +77,8 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
 
 def write_tables(student: Student, saved: dict[str, Any], out: Path) -> File:
     """Write ``codes.npz``: what the runtime draws codes from and reads the emotion with."""
-    generator, (weight, bias) = student.generator, saved["reading"]
-    vectors = generator.slow_vectors.weight.T, generator.fast_vectors.weight.T
-    arrays: list[Any] = [t.detach().numpy().astype(np.float32) for t in (*vectors, weight, bias)]
+    vectors, (weight, bias) = student.generator.slow_vectors.weight.T, saved["reading"]
+    arrays: list[Any] = [t.detach().numpy().astype(np.float32) for t in (vectors, weight, bias)]
     partial, path = out / "codes.part", out / "codes.npz"
     with partial.open("wb") as file:
         np.savez(file, **dict(zip(Tables._fields, arrays, strict=True)))
