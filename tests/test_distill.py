@@ -173,7 +173,21 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     vectors = torch.load(teachers["codebook"], weights_only=True)["average"]["slow.vectors"]
     assert torch.equal(saved["student"]["generator.slow_vectors.weight"], vectors.T)  # not learned
     before = (out / "lessons.npz").stat().st_mtime_ns
-    train(settings, out)  # nothing left to do, and the teachers are not asked again
+    asked = [
+        word
+        for flag, path in (
+            ("teacher", teachers["teacher"]),
+            ("teacher", teachers["teacher"]),
+            ("codebook", teachers["codebook"]),
+            ("embedding", teachers["emotion"]),
+            ("config", str(out / "run.yaml")),
+            ("out", str(out)),
+        )
+        for word in (f"--{flag}", path)
+    ]
+    assert (
+        main(["distill", *asked]) == 0
+    )  # nothing left to do, and the teachers are not asked again
     assert (out / "lessons.npz").stat().st_mtime_ns == before
 
 
