@@ -2,7 +2,8 @@
 
 DEEPTalk's two stages (Kim et al., AAAI 2025), causal and a thousandth of the size. The generator
 predicts which slow and which fast code of the codebook (``models/codebook.py``) the face is in and
-passes on the expected vectors; a slow code is predicted for every face, so it adds no delay.
+passes on the expected vectors, beside a detail that no code names: codes alone were measured to
+lose the lips of unseen voices. A slow code is predicted for every face, so it adds no delay.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ class StudentConfig:
     hidden: int = 192
     """Hidden units of each of the generator's two GRUs."""
     shared: int = 128
-    """What every output of the generator is read from."""
+    """What codes and emotion are read from."""
     codes: int = 256
     """Entries of each level of the codebook (``CodebookConfig.codes``)."""
     slow: int = 48
     """Length of a slow code's vector (``CodebookConfig.slow``)."""
     fast: int = 64
     """Length of a fast code's vector (``CodebookConfig.fast``)."""
+    detail: int = 64
+    """Length of what goes to the decoder beside the codes' vectors."""
     emotion: int = 32
     """Length of an emotion's mean, and of its log-variance (``EmbeddingConfig.size``)."""
     content: int = 160
@@ -56,7 +59,7 @@ class Heard(NamedTuple):
     """What the generator makes of the voice."""
 
     latent: Tensor
-    """(B, T, 48 + 64) expected vectors of the slow and the fast code."""
+    """(B, T, 48 + 64 + 64) expected vectors of the slow and the fast code, and the detail."""
     codes: Tensor
     """(B, T, 2 x 256) logits of the slow and of the fast code."""
     emotion: Tensor
@@ -77,7 +80,9 @@ class Generator(nn.Module):
         self.delay = nn.Linear(len(config.lookaheads), width, bias=False)
         self.slow = Gru(width, hidden)
         self.deep = Gru(hidden, hidden)
-        self.shared = nn.Linear(hidden + hidden, config.shared)
+        # One product where two would read the same int8 features: ONNX Runtime fuses only one.
+        self.parts = config.shared, config.detail
+        self.shared = nn.Linear(hidden + hidden, sum(self.parts))
         self.sizes = 2 * config.codes, 2 * config.emotion
         self.out = nn.Linear(config.shared, sum(self.sizes))
         self.slow_vectors = nn.Linear(config.codes, config.slow, bias=False)
@@ -95,13 +100,13 @@ class Generator(nn.Module):
         self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Heard, tuple[Tensor, ...]]:
         """Run over the frames of ``mels``."""
-        shared, state = self.hear(mels, lookahead, state)
-        return self.read(shared), state
+        features, state = self.hear(mels, lookahead, state)
+        return self.read(features), state
 
     def hear(
         self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Everything but the outputs: shared features (B, T, 128), state."""
+        """Everything but the outputs: features (B, T, 2 x 192), state."""
         near, wide, slow, deep = state
         x, near = self.near(mels, near)
         x = torch.relu(x)
@@ -110,15 +115,15 @@ class Generator(nn.Module):
         x, slow = self.slow(self.drop(x), slow)
         x = self.drop(x)
         y, deep = self.deep(x, deep)
-        shared = torch.relu(self.shared(torch.cat([x, self.drop(y)], dim=2)))
-        return shared, (near, wide, slow, deep)
+        return torch.cat([x, self.drop(y)], dim=2), (near, wide, slow, deep)
 
-    def read(self, shared: Tensor) -> Heard:
-        """The outputs, from shared features."""
-        codes, emotion = self.out(shared).split(self.sizes, dim=2)
+    def read(self, features: Tensor) -> Heard:
+        """The outputs, from features."""
+        shared, detail = self.shared(features).split(self.parts, dim=2)
+        codes, emotion = self.out(torch.relu(shared)).split(self.sizes, dim=2)
         slow, fast = codes.chunk(2, dim=2)
-        latent = self.vectors(slow.softmax(2), fast.softmax(2))
-        return Heard(latent, codes, emotion)
+        vectors = self.vectors(slow.softmax(2), fast.softmax(2))
+        return Heard(torch.cat([vectors, detail], dim=2), codes, emotion)
 
     def vectors(self, slow: Tensor, fast: Tensor) -> Tensor:
         """Chances of the codes, (B, T, 256) each, to expected vectors (B, T, 112)."""
@@ -143,7 +148,7 @@ class Generator(nn.Module):
 class Decoder(nn.Module):
     """Vectors of codes to ARKit weights in the common range, not yet clamped.
 
-    latent (B, T, 112), state -> weights (B, T, 52), state. Channels nobody captured stay 0.
+    latent (B, T, 176), state -> weights (B, T, 52), state. Channels nobody captured stay 0.
     """
 
     spread: Tensor
@@ -151,7 +156,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
-        latent = config.slow + config.fast
+        latent = config.slow + config.fast + config.detail
         self.gru = Gru(latent, config.decoder)
         self.out = nn.Linear(latent + config.decoder, len(ARKIT_52))
         self.drop = nn.Dropout(config.dropout)
@@ -188,8 +193,8 @@ class Student(nn.Module):
         self.config = config
         self.generator = Generator(config)
         self.decoder = Decoder(config)
-        self.viseme_head = nn.Linear(config.shared, config.visemes)
-        self.content_head = nn.Linear(config.shared, config.content)
+        self.viseme_head = nn.Linear(2 * config.hidden, config.visemes)
+        self.content_head = nn.Linear(2 * config.hidden, config.content)
 
     def memory(self, batch: int = 1) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """State of both networks before anything was heard."""
@@ -202,12 +207,14 @@ class Student(nn.Module):
         state: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
     ) -> tuple[Tensor, Lesson, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
         """mels (B, T, 40) -> weights (B, T, 52), what training looks at, state."""
-        shared, generator = self.generator.hear(mels, lookahead, state[0])
-        heard = self.generator.read(shared)
+        features, generator = self.generator.hear(mels, lookahead, state[0])
+        heard = self.generator.read(features)
         latent = heard.latent
         if self.training:
             rows = torch.rand(len(mels), 1, 1) < self.config.sampled
-            latent = torch.where(rows, self.generator.drawn(heard.codes), latent)
+            drawn = self.generator.drawn(heard.codes)
+            mean, detail = latent.split([drawn.shape[2], self.config.detail], dim=2)
+            latent = torch.cat([torch.where(rows, drawn, mean), detail], dim=2)
         weights, decoder = self.decoder(latent, state[1])
-        lesson = Lesson(heard, self.viseme_head(shared), self.content_head(shared))
+        lesson = Lesson(heard, self.viseme_head(features), self.content_head(features))
         return weights, lesson, (generator, decoder)

@@ -94,7 +94,7 @@ def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
         "mels": torch.zeros(1, 1, N_MELS),
         "lookahead": torch.zeros(1, len(config.lookaheads)),
     }
-    latent = {"latent": torch.zeros(1, 1, config.slow + config.fast)}
+    latent = {"latent": torch.zeros(1, 1, config.slow + config.fast + config.detail)}
     paths = out / "generator.onnx", out / "decoder.onnx"
     networks = (
         to_onnx(student.generator, "generator", heard, paths[0]),

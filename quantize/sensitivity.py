@@ -102,17 +102,17 @@ def choose(
     """
     keep: list[str] = []
     candidate = int8_of(models, peaks, keep)
-    snr, room = snr_db(reference, run_both(candidate, windows)[1]), BUDGET - size(candidate)
+    snr = snr_db(reference, run_both(candidate, windows)[1])
     log.info("all layers int8: %.1f dB, %.0f kB", snr, size(candidate) / 1e3)
     for cost in sorted(costs, key=lambda cost: -cost.noise / cost.saves):
         # A layer that adds under 1 % of the noise is not worth another kernel in fp32.
         if snr >= GOAL_DB or cost.noise < 0.01 * 10 ** (-snr / 10):
             continue
-        if cost.saves > room:
+        candidate = int8_of(models, peaks, [*keep, cost.layer])
+        if size(candidate) > BUDGET:
             continue
         keep.append(cost.layer)
-        candidate = int8_of(models, peaks, keep)
-        snr, room = snr_db(reference, run_both(candidate, windows)[1]), BUDGET - size(candidate)
+        snr = snr_db(reference, run_both(candidate, windows)[1])
         log.info("%-34s in fp32: %.1f dB, %.0f kB", cost.layer, snr, size(candidate) / 1e3)
     return keep, snr
 

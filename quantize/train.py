@@ -82,10 +82,10 @@ class RunConfig:
     codebook: str | None = None
     """Checkpoint of ``train codebook``, whose codes the student learns; likewise the next."""
     embedding: str | None = None
-    codes: float = 0.2
+    codes: float = 0.05
     """Weight of the teachers' codes; the next two likewise."""
-    emotion: float = 0.1
-    content: float = 0.1
+    emotion: float = 0.05
+    content: float = 0.05
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     average: float = 0.998

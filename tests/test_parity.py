@@ -18,7 +18,9 @@ FRAMES = 90
 @pytest.fixture(scope="module")
 def student():
     torch.manual_seed(3)
-    made = Student(StudentConfig(width=24, hidden=32, codes=16, slow=4, fast=8, decoder=16)).eval()
+    made = Student(
+        StudentConfig(width=24, hidden=32, codes=16, slow=4, fast=8, detail=4, decoder=16)
+    ).eval()
     made.decoder.spread.fill_(1.0)
     return made
 
@@ -47,7 +49,7 @@ def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
     sessions = {}
     for frames in (1, FRAMES):
         heard = {"mels": mels[:, :frames], "lookahead": ahead}
-        latent = {"latent": torch.zeros(1, frames, 12)}
+        latent = {"latent": torch.zeros(1, frames, 16)}
         for name, given in (("generator", heard), ("decoder", latent)):
             path = tmp_path / f"{name}{frames}.onnx"
             to_onnx(getattr(student, name), name, given, path)

@@ -34,7 +34,15 @@ from quantize.stepper import Stepper
 pytestmark = pytest.mark.toolchain
 
 CONFIG = StudentConfig(
-    lookaheads=(0, 2), width=24, hidden=20, shared=16, codes=16, slow=4, fast=8, decoder=16
+    lookaheads=(0, 2),
+    width=24,
+    hidden=20,
+    shared=16,
+    codes=16,
+    slow=4,
+    fast=8,
+    detail=4,
+    decoder=16,
 )
 
 
@@ -475,7 +483,7 @@ def test_one_command_makes_a_bundle_in_three_precisions(bundle, run):
         sum((bundle.folder / n.file).stat().st_size for n in bundle.networks(p)) for p in PRECISIONS
     ]
     # So small a network is half names and shapes, which no precision makes smaller.
-    assert max(sizes[1:]) < 0.8 * sizes[0]
+    assert max(sizes[1:]) < 0.9 * sizes[0]
 
 
 @pytest.mark.parametrize("kind", PRECISIONS)

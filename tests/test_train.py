@@ -160,7 +160,7 @@ class NoPhones:
 
 
 TINY = StudentConfig(
-    lookaheads=(0, 2), width=12, hidden=16, shared=8, codes=16, slow=4, fast=4, decoder=8
+    lookaheads=(0, 2), width=12, hidden=16, shared=8, codes=16, slow=4, fast=4, detail=4, decoder=8
 )
 
 
