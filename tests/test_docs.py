@@ -47,6 +47,7 @@ NOT_RUN = {
     r"^python -m benchmarks\.(latency|scope|faults|reconnects|soak)": "takes PipeWire and minutes",
     r"^python -m benchmarks\.(speed|scale|encode|control_flood)": "measures for minutes",
     r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
+    r"^edge-quantize distill": "needs trained teachers; tests/test_distill.py runs it",
     r"^torchrun ": "trains in two processes; tests/test_teachers.py runs them",
     r"^ffmpeg ": "needs the reader's own video",
     r"^edge-preview ": "serves until it is stopped; tests/test_preview.py runs it",
