@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from edge.audio import read_audio
 from edge.bundle import DEFAULT
 from edge.contract import Floats
 from tests.fakes import DEMO
+
+
+def pytest_configure() -> None:
+    """Networks of tests are tiny: torch's threads, here and in programs started, would only wait."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
