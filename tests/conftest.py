@@ -15,7 +15,7 @@ from tests.fakes import DEMO
 
 
 def pytest_configure() -> None:
-    """Networks of tests are tiny: torch's threads, here and in programs started, would only wait."""
+    """Networks of tests are tiny: more threads of torch would only wait for one another."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
