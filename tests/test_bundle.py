@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from edge.bundle import DEFAULT, read_bundle, sha256
-from edge.contract import MissingError
+from edge.contract import MissingError, UsageError
+from edge.engine import open_engines
+from edge.pipeline import Pipeline
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -39,6 +41,13 @@ def test_the_shipped_bundle_is_whole() -> None:
     assert bundle.lookaheads == tuple(sorted(bundle.lookaheads))
     assert max(bundle.lookaheads) <= 8  # 133 ms
     assert all(0 <= weight <= 1 for weight in bundle.rest.values())
+
+
+def test_drawing_needs_a_bundle_with_codes(bundle_copy: Path) -> None:
+    edit(bundle_copy, lambda raw: [raw.pop(key, None) for key in ("codes", "emotions")])
+    bundle = read_bundle(bundle_copy)
+    with pytest.raises(UsageError, match="no codes to draw; leave --temperature out"):
+        Pipeline(bundle, open_engines(bundle), temperature=1.0)
 
 
 def test_what_is_written_is_read_back(bundle_copy: Path) -> None:

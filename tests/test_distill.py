@@ -15,13 +15,18 @@ pytest.importorskip("scipy", reason="the toolchain is not installed")
 import yaml
 from torch import nn
 
-from edge.contract import INDEX, ConfigError, InputError
+from edge.audio import read_audio
+from edge.bundle import read_bundle
+from edge.contract import INDEX, AudioBlock, ConfigError, InputError, MissingError
+from edge.engine import open_engines
+from edge.pipeline import Pipeline
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.content import ContentConfig
 from models.embedding import Embedding, EmbeddingConfig
 from models.student import Generator, StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.cli import main
+from quantize.export import export
 from quantize.lessons import Lessons, neighbours, with_teachers_faces
 from quantize.loop import plain_settings
 from quantize.losses import mood_loss
@@ -31,7 +36,7 @@ from quantize.train import RunConfig, train
 from tests.test_train import NoPhones, config, recordings
 
 __all__ = ["recordings"]
-pytestmark = pytest.mark.toolchain
+pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
 JAW = INDEX["jawOpen"]
 
 
@@ -189,6 +194,31 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
         main(["distill", *asked]) == 0
     )  # nothing left to do, and the teachers are not asked again
     assert (out / "lessons.npz").stat().st_mtime_ns == before
+
+    bundle = export(out / "checkpoint.pt", tmp_path / "bundle", "tiny", lookahead=2)
+    assert read_bundle(tmp_path / "bundle") == bundle
+    sound = AudioBlock(read_audio(recordings / "t0.wav"), 0, 0.0)
+
+    def raw(temperature: float, seed: int) -> np.ndarray:
+        pipeline = Pipeline(bundle, open_engines(bundle), seed=seed, temperature=temperature)
+        shown = []
+        shape = pipeline.face.shape
+        pipeline.face.shape = lambda r, db: shown.append(r.copy()) or shape(r, db)  # type: ignore[method-assign,func-returns-value]
+        pipeline.push(sound)
+        assert pipeline.feeling
+        assert set(pipeline.feeling.describe()) == {"name", "chance", "valence", "uncertainty"}
+        assert pipeline.feeling.uncertainty > 0  # it listened
+        return np.stack(shown)
+
+    assert np.array_equal(raw(0.0, 1), raw(0.0, 2))  # the likeliest face knows no seed
+    assert np.array_equal(raw(1.0, 1), raw(1.0, 1))
+    assert not np.array_equal(raw(1.0, 1), raw(1.0, 2))
+
+    tables = bytearray((tmp_path / "bundle" / "codes.npz").read_bytes())
+    tables[len(tables) // 2] ^= 1
+    (tmp_path / "bundle" / "codes.npz").write_bytes(tables)
+    with pytest.raises(MissingError, match=r"codes\.npz: damaged"):
+        read_bundle(tmp_path / "bundle")
 
 
 def test_a_run_that_is_no_teacher_is_refused_by_name(
