@@ -46,7 +46,7 @@ test-base:
 	.venv-base/bin/pip install --quiet --disable-pip-version-check -e '.[preview]' pytest hypothesis python-osc
 	.venv-base/bin/python -m pytest -m "not slow and not toolchain" --ignore tests/test_systemd_boot.py
 
-# The shipped bundle again, from data to networks: about 50 minutes on one core, resumable.
+# A bundle from data to networks, without teachers: about 50 minutes on one core, resumable.
 DATA ?= ../shared/data
 RUN ?= runs/student
 bundle: $(VENV)/.test
