@@ -133,13 +133,25 @@ def quiet() -> Iterator[None]:
     """
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    _KEPT.append(kept)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
         os.dup2(kept, 2)
+        _KEPT.remove(kept)
         os.close(kept)
         os.close(nowhere)
+
+
+_KEPT: list[int] = []
+"""Where file descriptor 2 really leads, while it is quiet."""
+
+
+def loud() -> None:
+    """Let file descriptor 2 be heard again though what silenced it never returned."""
+    for kept in _KEPT[:1]:
+        os.dup2(kept, 2)
 
 
 def choose(sounddevice: Any, mic: str, channel: int = 1) -> Choice:

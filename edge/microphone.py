@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.audio import clean
 from edge.contract import SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError, MissingError
-from edge.devices import Choice, choose, import_sounddevice, quiet, restart, surroundings
+from edge.devices import Choice, choose, import_sounddevice, loud, quiet, restart, surroundings
 from edge.fresh import FreshQueue
 from edge.realtime import first_in_line
 from edge.resample import Resampler
@@ -267,6 +267,7 @@ class Microphone:
         """
         item = self._queue.get(timeout)
         if item is None and self._clock() - self._inside_since > STUCK:
+            loud()
             raise MissingError(
                 f"the sound system has hung for {STUCK:.0f} s over microphone '{self._mic}'; "
                 "start again, and if it hangs again restart PipeWire or PulseAudio"

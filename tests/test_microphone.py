@@ -16,6 +16,7 @@ from edge.devices import (
     PULSE_KEYS,
     _spare_shared_memory,
     choose,
+    loud,
     pulse_config,
     quiet,
     restart,
@@ -350,30 +351,34 @@ def test_nothing_leaks_over_1000_reconnects() -> None:
 
 
 def test_a_sound_system_that_hangs_ends_the_run_with_a_sentence_and_the_process_can_exit(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     audio, clock = PortAudio(USB), Clock()
     hung, let_go = threading.Event(), threading.Event()
     forgotten: list[object] = []
     monkeypatch.setattr("atexit.unregister", forgotten.append)
 
-    def never_returns() -> None:
+    def never_returns(**settings: object) -> None:
         hung.set()
         let_go.wait()
+        raise PortAudioError("too late")
 
     mic = Microphone("default", 12, clock=clock, sounddevice=audio)
     assert mic.read(0) is None  # silence alone is no error, however long
-    audio.open[0].abort = never_returns  # type: ignore[method-assign]
+    audio.InputStream = never_returns  # type: ignore[assignment,method-assign]
     clock.now += 1000
     assert hung.wait(5)
     assert mic.read(0) is None
     clock.now += STUCK + 1
     with pytest.raises(MissingError, match="hung for 20 s over microphone 'default'; start again"):
         mic.read(0)
+    os.write(2, b"why it ends\n")  # opening is silenced, which must not outlive it
+    assert "why it ends" in capfd.readouterr().err
     mic._thread.join = lambda timeout=None: None  # type: ignore[method-assign]
     mic.close()
     assert forgotten == [audio._exit_handler]  # which would wait for ever
     let_go.set()
+    threading.Thread.join(mic._thread)
 
 
 def test_pulse_audio_is_told_to_spare_shared_memory_and_the_user_s_settings_stay(
@@ -400,6 +405,11 @@ def test_silenced_file_descriptors_come_back(capfd: pytest.CaptureFixture[str]) 
         os.write(2, b"ALSA lib noise\n")
     os.write(2, b"heard\n")
     assert capfd.readouterr().err == "heard\n"
+    with quiet():
+        os.write(2, b"ALSA lib noise\n")
+        loud()  # what made us quiet hangs
+        os.write(2, b"why it ends\n")
+    assert capfd.readouterr().err == "why it ends\n"
 
 
 def test_capture_time_is_the_sample_clock_not_the_burst() -> None:
