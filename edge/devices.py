@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def import_sounddevice() -> Any:
     # which keeps 12 kB each time it is loaded anew. So it stays; elsewhere it is not there.
     with suppress(OSError):
         ctypes.CDLL("libpixman-1.so.0")
-    _spare_shared_memory()
+    with suppress(OSError):  # a sandbox without memfd_create does without
+        _spare_shared_memory()
     return sounddevice
 
 
@@ -81,16 +83,16 @@ def _spare_shared_memory() -> None:
 
 def pulse_config() -> list[Path]:
     """The files that libpulse's programs read their settings from, in that order."""
-    named = os.environ.get("PULSE_CLIENTCONFIG")
-    home = Path.home()
+    # A service's user may have no home, or one that must not be looked at: nothing here may raise.
+    home = os.path.expanduser("~")
     places = (
-        Path(named) if named else None,
-        Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pulse/client.conf",
-        home / ".pulse/client.conf",
-        Path("/etc/pulse/client.conf"),
+        os.environ.get("PULSE_CLIENTCONFIG") or "",
+        os.path.join(os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config", "pulse/client.conf"),
+        f"{home}/.pulse/client.conf",
+        "/etc/pulse/client.conf",
     )
-    found = next((path for path in places if path and path.is_file()), None)
-    return [found, *sorted(found.with_name(f"{found.name}.d").glob("*.conf"))] if found else []
+    found = next((path for path in places if os.path.isfile(path)), None)
+    return [Path(path) for path in (found, *sorted(glob(f"{found}.d/*.conf")))] if found else []
 
 
 def surroundings() -> tuple[object, ...]:

@@ -400,6 +400,15 @@ def test_pulse_audio_is_told_to_spare_shared_memory_and_the_user_s_settings_stay
     assert pulse_config() == [home / "client.conf.d" / "more.conf"]
 
 
+def test_a_service_s_user_without_a_home_has_the_system_s_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for key in ("PULSE_CLIENTCONFIG", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(key, "")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as where nobody knows it
+    assert all(path.is_relative_to("/etc/pulse") for path in pulse_config())
+
+
 def test_silenced_file_descriptors_come_back(capfd: pytest.CaptureFixture[str]) -> None:
     with quiet():
         os.write(2, b"ALSA lib noise\n")
