@@ -69,18 +69,10 @@ def parser() -> argparse.ArgumentParser:
         choices=("student", "codebook", "emotion", "teacher", "generator"),
         help="(default: %(default)s)",
     )
-    train.add_argument(
-        "--data", action="append", metavar="DIR", help="recordings (repeatable) or prepared shards"
-    )  # fmt: skip
-    train.add_argument("--noise", metavar="DIR", help="folder with noise/ and rir/ to mix in")
-    train.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
-    train.add_argument("--config", type=Path, metavar="FILE", help="run.yaml; flags win over it")
-    train.add_argument("--epochs", type=int, metavar="N", help="of a student or teacher")
+    _run_options(train, "recordings (repeatable) or prepared shards", "of a student or teacher")
     train.add_argument("--steps", type=int, metavar="N", help="of the others")
     for part in ("teacher", "embedding", "codebook"):
         train.add_argument(f"--{part}", metavar="CHECKPOINT", help="what a generator stands on")
-    train.add_argument("--seed", type=int, metavar="N")
-    train.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
     train.set_defaults(run=_train)
 
     distill = verbs.add_parser(
@@ -100,13 +92,7 @@ def parser() -> argparse.ArgumentParser:
     distill.add_argument(
         "--embedding", required=True, metavar="CHECKPOINT", help="of 'train emotion'"
     )
-    distill.add_argument("--data", action="append", metavar="DIR", help="recordings; repeatable")
-    distill.add_argument("--noise", metavar="DIR", help="folder with noise/ and rir/ to mix in")
-    distill.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
-    distill.add_argument("--config", type=Path, metavar="FILE", help="run.yaml; flags win over it")
-    distill.add_argument("--epochs", type=int, metavar="N")
-    distill.add_argument("--seed", type=int, metavar="N")
-    distill.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
+    _run_options(distill, "recordings; repeatable", None)
     distill.set_defaults(run=_distill, what="student", steps=None)
 
     export = verbs.add_parser("export", help="checkpoint to bundle")
@@ -166,6 +152,17 @@ def parser() -> argparse.ArgumentParser:
     arguments(build)
     build.set_defaults(run=build_asked)
     return p
+
+
+def _run_options(verb: argparse.ArgumentParser, data: str, epochs: str | None) -> None:
+    """What every run that keeps a ``run.yaml`` can be told; ``data`` and ``epochs`` are helps."""
+    verb.add_argument("--data", action="append", metavar="DIR", help=data)
+    verb.add_argument("--noise", metavar="DIR", help="folder with noise/ and rir/ to mix in")
+    verb.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
+    verb.add_argument("--config", type=Path, metavar="FILE", help="run.yaml; flags win over it")
+    verb.add_argument("--epochs", type=int, metavar="N", help=epochs)
+    verb.add_argument("--seed", type=int, metavar="N")
+    verb.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

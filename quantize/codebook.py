@@ -18,11 +18,14 @@ from tqdm import tqdm
 
 from edge.contract import ARKIT_52, FPS, Floats
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
+from models.teacher import LEVELS, Teacher, TeacherConfig
 from quantize.data import Clip, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import shape_loss, velocity_loss
 from quantize.open import open_run
+from quantize.streams import mels_of
 from quantize.targets import Scale, arkit_spread, fit_scales, targets
+from quantize.teacher import faces_of
 
 WINDOW = 128
 """Faces of a training window (2.1 s), a multiple of the slow span."""
@@ -125,11 +128,6 @@ def with_spoken(captured: Motion, clips: Sequence[Clip], teacher: Path, seed: in
     Codes of captures alone lose what a teacher shows: its lips of unseen voices fell from .72 to
     .59 (mean AUC of the viseme contrasts).
     """
-    # Imported here: the teacher's training knows this file's neighbours, not the other way round.
-    from models.teacher import LEVELS, Teacher, TeacherConfig
-    from quantize.streams import mels_of
-    from quantize.teacher import faces_of
-
     net = open_run(teacher, "teacher", Teacher, TeacherConfig)
     rng = np.random.default_rng(seed)
     shown = [

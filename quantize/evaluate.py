@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from benchmarks.trials import Trial
 from edge.bundle import read_bundle
 from edge.contract import Floats, InputError, face_end
 from edge.features import Features
-from quantize.open import averaged, open_run, settings_of
+from quantize.open import open_run, settings_of
 
 
 def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
@@ -47,13 +46,9 @@ def heard(trial: Trial, faces: int) -> Floats:
 
 def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     """The student alone, without the runtime's silence gate and idle motion, at 67 ms."""
-    from models.student import Student, StudentConfig
+    from quantize.export import load_student
 
-    def build(saved: dict[str, Any]) -> Student:
-        sizes = saved["sizes"] | {"lookaheads": tuple(saved["sizes"]["lookaheads"])}
-        return Student(StudentConfig(**sizes))
-
-    student = averaged(checkpoint, build)
+    student, _ = load_student(checkpoint)
     lookaheads = student.config.lookaheads
     late = min(lookaheads, key=lambda n: abs(n - 4))
     choice = torch.eye(len(lookaheads))[[lookaheads.index(late)]]

@@ -18,6 +18,8 @@ from models.student import Decoder, Generator, Heard, Student, StudentConfig
 from quantize.data import EMOTIONS
 from quantize.git import git_commit
 from quantize.lint import require
+from quantize.loop import build
+from quantize.open import averaged
 
 OPSET = 18
 """The newest that TensorRT 10.3 (JetPack 6) reads with a margin."""
@@ -30,12 +32,13 @@ def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
     """The averaged weights of a checkpoint, and everything else that it holds."""
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: no such checkpoint; train one with edge-quantize train")
-    saved = torch.load(checkpoint, weights_only=True)
-    sizes = dict(saved["sizes"])
-    sizes["lookaheads"] = tuple(sizes["lookaheads"])
-    student = Student(StudentConfig(**sizes))
-    student.load_state_dict(saved["average"])
-    return student.eval(), saved
+    saved: dict[str, Any] = {}
+
+    def sized(whole: dict[str, Any]) -> Student:
+        saved.update(whole)
+        return Student(build(StudentConfig, whole["sizes"]))
+
+    return averaged(checkpoint, sized), saved
 
 
 class _Step(nn.Module):
