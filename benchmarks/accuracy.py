@@ -1,8 +1,9 @@
 """How true and how legible the faces are: ``python -m benchmarks.accuracy``.
 
 The whole runtime is measured (features, engines, gate, idle motion) at each declared delay on clips
-never trained on, beside the loudness of the voice as the trivial baseline and the captured face as
-the best there can be. Writes ``results/accuracy.json`` and two plots.
+never trained on, beside the loudness of the voice as the trivial baseline, the captured face as the
+best there can be, and the teacher it was distilled from (``--teacher``). Writes
+``results/accuracy.json`` and plots.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
-from benchmarks.accuracy_plots import plot_bars, plot_sentence
+from benchmarks.accuracy_plots import plot_bars, plot_lookahead, plot_sentence, plot_sheet
+from benchmarks.crops import crops
 from benchmarks.head import Head, read_head
-from benchmarks.scoring import Row, captured, loudness, score
+from benchmarks.scoring import Faces, Row, captured, loudness, score
 from benchmarks.trials import MADE, PAIRED, Trial, trials
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.contract import FPS, AudioBlock, EdgeError, Floats
@@ -86,20 +88,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument(
         "--head", type=Path, metavar="GLB", help="a head with ARKit shapes: errors in mm"
     )
+    p.add_argument("--teacher", type=Path, metavar="CHECKPOINT", help="of 'train teacher'")
     args = p.parse_args(argv)
     try:
         bundle = read_bundle(args.bundle)
         head = read_head(args.head) if args.head else None
         clips = trials(args.data)
+        taught = of_teacher(args.teacher, clips) if args.teacher else None
     except EdgeError as error:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)
         return error.status
-    print(f"written: {measure(bundle, clips, head)}")
+    print(f"written: {measure(bundle, clips, head, taught)}")
     return 0
 
 
-def measure(bundle: Bundle, clips: Sequence[Trial], head: Head | None) -> Path:
-    """Score the bundle at each look-ahead and both baselines; print, draw, write."""
+def of_teacher(checkpoint: Path, clips: Sequence[Trial]) -> Faces:
+    """Every trial's faces by a teacher, which hears whole clips."""
+    from quantize import evaluate  # which imports this file, and torch
+
+    return evaluate.of_teacher(checkpoint, clips)
+
+
+def measure(
+    bundle: Bundle, clips: Sequence[Trial], head: Head | None, taught: Faces | None
+) -> Path:
+    """Score the bundle at each look-ahead, both baselines and a teacher; print, draw, write."""
     results: dict[str, dict[str, Row]] = {}
     for lookahead in bundle.lookaheads:
         faces = of_bundle(bundle, clips, lookahead)
@@ -107,14 +120,23 @@ def measure(bundle: Bundle, clips: Sequence[Trial], head: Head | None) -> Path:
         if lookahead == bundle.lookahead:
             first = clips[0]
             plot_sentence(first, faces[first.id], report.RESULTS / "sentence.png")
+            if taught:
+                minute = [t for t in clips if t.set in PAIRED[1:]]
+                shown = {"teacher": taught, "student, as shipped": faces}
+                plot_sheet(minute, shown, report.RESULTS / "sheet.png")
     baselines = {
         "loudness": score(loudness(clips), clips, head),
         "captured": score(captured(clips), clips, head),
     }
+    if taught:
+        baselines["teacher"] = score(taught, clips, head)
     print_table({f"look-ahead {k}": v for k, v in results.items()} | baselines)
     default = f"{bundle.lookahead * 1000 / FPS:.0f} ms"
     plot_bars({n: results[default][n] for n in PAIRED}, report.RESULTS / "accuracy.png")
-    record = {"default": default, "by_lookahead": results, "baselines": baselines}
+    plot_lookahead(results, baselines.get("teacher"), PAIRED, report.RESULTS / "lookahead.png")
+    cut = crops(open_pipeline(bundle, None), clips)
+    print("cut at the start:", cut)
+    record = {"default": default, "by_lookahead": results, "baselines": baselines, "crops": cut}
     return report.write("accuracy", record, bundle.folder)
 
 

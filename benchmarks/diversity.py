@@ -126,7 +126,7 @@ def curve(
 
 
 def ceilings(
-    parts: Parts, mels: dict[str, Floats], clips: Sequence[Trial]
+    parts: Parts, sounds: dict[str, Floats], clips: Sequence[Trial]
 ) -> dict[str, dict[str, Any]]:
     """What the generator learned acted speech from: the teacher's face, and what codes leave of it.
 
@@ -134,7 +134,7 @@ def ceilings(
     """
     found = {}
     for title, level in (("neutral", 0), ("full strength", len(LEVELS) - 1)):
-        faces = {k: faces_of(parts.teacher, m, level) / arkit_spread() for k, m in mels.items()}
+        faces = {k: faces_of(parts.teacher, m, level) / arkit_spread() for k, m in sounds.items()}
         coded = {k: _through(parts.codebook, face) for k, face in faces.items()}
         for name, shown in (("teacher", faces), ("teacher through the codes", coded)):
             found[f"{name}, {title}"] = figures(
@@ -213,12 +213,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         print(f"benchmarks.diversity: {error}", file=sys.stderr)
         return error.status
-    mels = {t.id: heard(t, t.faces) for t in clips}
-    voices = {k: hear(parts, each) for k, each in mels.items()}
+    sounds = {t.id: heard(t, t.faces, parts.teacher.speech) for t in clips}
+    voices = {k: hear(parts, each) for k, each in sounds.items()}
     curves = {way: curve(draw, net, parts, voices, clips) for way, draw in WAYS.items()}
     found = {"samples": SAMPLES, "bound": BOUND, "ways": curves} | {
         "verdict": {way: verdict(rows) for way, rows in curves.items()},
-        "ceilings": ceilings(parts, mels, clips),
+        "ceilings": ceilings(parts, sounds, clips),
     }
     plot(curves, report.RESULTS / "diversity.png")
     print(found["verdict"])

@@ -3,7 +3,8 @@
 The probabilistic embedding of ``edge-quantize train emotion`` on EMO-DB's speakers 15 and 16 and on
 Thorsten's voice, in windows of 1.5 s, beside a linear reading of pitch and loudness. Also:
 retrieval between voices and described faces, and whether the embedding is less sure where people
-were (the share of listeners who recognised each recording, ``erkennung.txt``). Writes
+were (the share of listeners who recognised each recording, ``erkennung.txt``); and what a bundle
+that was taught by it hears while it streams. Writes
 ``results/emotion.json`` and a plot.
 """
 
@@ -23,13 +24,15 @@ from torch.nn import functional as F
 
 from benchmarks import report
 from edge.audio import read_audio
-from edge.contract import FPS, SAMPLE_RATE, EdgeError, Floats
+from edge.bundle import Bundle, read_bundle
+from edge.contract import FPS, SAMPLE_RATE, EdgeError, Floats, InputError
+from edge.engine import open_engines
 from models.embedding import Embedding, EmbeddingConfig
 from quantize.codebook import motion
 from quantize.data import EMOTIONS, Clip, load
 from quantize.emotion import WINDOW, embed, face_windows
 from quantize.open import open_run
-from quantize.streams import mels_of
+from quantize.streams import heard_of
 
 TEST = ("emodb_15", "emodb_16")
 HOP = FPS // 5
@@ -111,18 +114,50 @@ def accuracy(truth: Sequence[int], named: Sequence[int]) -> dict[str, Any]:
     }
 
 
+class Streaming:
+    """The emotion that a bundle's generator hears, face by face, as ``edge.feeling`` reads it."""
+
+    START = FPS // 2
+    """Faces before it has heard enough to be asked."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        tables = bundle.tables()
+        if tables is None:
+            raise InputError(f"{bundle.folder}: this bundle hears no emotion; distil one")
+        self._weight, self._bias = tables.emotion_weight, tables.emotion_bias
+        self._generator, _ = open_engines(bundle, "onnxruntime")
+        self._choice = np.eye(len(bundle.lookaheads), dtype=np.float32)[
+            [bundle.lookaheads.index(bundle.lookahead)]
+        ]
+
+    def logits(self, mels: Floats) -> torch.Tensor:
+        """(faces, E) of a clip's mels (T, 40), from ``START`` on."""
+        self._generator.reset()
+        rows = []
+        for mel in mels:
+            told = self._generator.step(mels=mel[None, None], lookahead=self._choice)
+            mean, _ = np.split(told["emotion"][0, 0], 2)
+            rows.append(self._weight @ (mean / np.linalg.norm(mean)) + self._bias)
+        return torch.from_numpy(np.stack(rows)[min(self.START, len(rows) - 1) :])
+
+
 @torch.no_grad()
-def judge(net: Embedding, reading: torch.nn.Module, clips: Sequence[Clip]) -> dict[str, Any]:
-    """Both readings on one set; classes that the set does not hold are not offered."""
+def judge(
+    net: Embedding, reading: torch.nn.Module, student: Streaming | None, clips: Sequence[Clip]
+) -> dict[str, Any]:
+    """All readings on one set; classes that the set does not hold are not offered."""
     offered = sorted({EMOTIONS.index(c.emotion or "") for c in clips})
-    heard, prosodic = [], []
+    heard, prosodic, streamed = [], [], []
     for clip in clips:
-        mean, _ = embed(net, mels_of(clip))
+        mean, _ = embed(net, heard_of(clip))
         heard.append(_best(net.read(mean), offered))
         x = torch.from_numpy(np.stack([prosody(w) for w in windows_of(clip)]))
         prosodic.append(_best(reading(x), offered))
+        if student:
+            streamed.append(_best(student.logits(heard_of(clip)), offered))
     truth = [EMOTIONS.index(c.emotion or "") for c in clips]
-    return {"embedding": accuracy(truth, heard), "prosody": accuracy(truth, prosodic)}
+    found = {"embedding": accuracy(truth, heard), "prosody": accuracy(truth, prosodic)}
+    return found | ({"student": accuracy(truth, streamed)} if student else {})
 
 
 def _best(logits: torch.Tensor, offered: Sequence[int]) -> int:
@@ -140,7 +175,7 @@ def retrieval(net: Embedding, clips: Sequence[Clip], captured: Sequence[Clip]) -
     emotion = np.array([EMOTIONS.index(c.emotion or "") for c in clips])
     talking = motion([c for c in captured if c.audio], captured)
     faces = net.face(torch.from_numpy(face_windows(talking, emotion, rng)))
-    voices = [embed(net, mels_of(c)) for c in clips]
+    voices = [embed(net, heard_of(c)) for c in clips]
     middle = tuple(torch.stack([v[k][len(v[k]) // 2] for v in voices]) for k in (0, 1))
     match = net.match((middle[0], middle[1]), faces).numpy()
     shares = np.bincount(emotion) / len(emotion)
@@ -157,7 +192,7 @@ def sureness(net: Embedding, clips: Sequence[Clip], folder: Path) -> tuple[Float
     """Mean variance of each clip's windows, and the share of listeners who recognised it."""
     heard = listeners(folder / "erkennung.txt")
     rows = [
-        (float(embed(net, mels_of(c))[1].exp().sum(1).mean()), heard[c.id.split("/")[1]])
+        (float(embed(net, heard_of(c))[1].exp().sum(1).mean()), heard[c.id.split("/")[1]])
         for c in clips
         if c.id.split("/")[1] in heard
     ]
@@ -203,8 +238,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser("benchmarks.emotion", description=__doc__.split("\n")[0])
     p.add_argument("checkpoint", type=Path)
     p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p.add_argument("--bundle", type=Path, metavar="DIR", help="that hears an emotion")
     args = p.parse_args(argv)
     try:
+        student = Streaming(read_bundle(args.bundle)) if args.bundle else None
         net = open_run(args.checkpoint, "emotion", Embedding, EmbeddingConfig)
         clips, _ = load([args.data / "emodb", args.data / "speech_misc"])
         captured, _ = load([args.data / "facegood_paired", args.data / "grid_s1_video_blendshapes"])
@@ -219,8 +256,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     variance, share = sureness(net, unseen, args.data / "emodb")
     found = {
         "window_s": WINDOW / FPS,
-        "EMO-DB, two unseen speakers": judge(net, reading, unseen),
-        "Thorsten, another corpus": judge(net, reading, thorsten),
+        "EMO-DB, two unseen speakers": judge(net, reading, student, unseen),
+        "Thorsten, another corpus": judge(net, reading, student, thorsten),
         "retrieval, described faces": retrieval(net, unseen, training),
         "variance_and_listeners": {
             "rank_correlation": float(spearmanr(share, variance).statistic),

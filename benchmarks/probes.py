@@ -23,10 +23,11 @@ from benchmarks.emotion import TEST, prosody
 from benchmarks.swaps import FED, PATTERNS, UNITS, Voice, directions, fitted, leaks, lips, swaps
 from edge.audio import read_audio
 from edge.contract import ARKIT_52, SAMPLE_RATE, EdgeError, Floats
+from edge.features import N_MELS
 from models.teacher import Teacher, TeacherConfig
 from quantize.data import EMOTIONS, Clip, DataError, load
 from quantize.open import open_run
-from quantize.streams import mels_of
+from quantize.streams import heard_of
 from quantize.teacher import ACTED
 
 FOLDS = 5
@@ -41,16 +42,16 @@ def features(net: Teacher, voices: Sequence[Voice]) -> dict[str, Floats]:
 
     EMO-DB cuts three emotions at 2.0 s, so whoever hears more may read the length.
     """
-    heard = torch.from_numpy(np.stack([fitted(v.mels, ACTED) for v in voices]))
-    pitch = []
+    heard = torch.from_numpy(np.stack([fitted(v.heard, ACTED) for v in voices]))
+    mels, pitch = heard[..., :N_MELS], []
     for voice in voices:
         assert voice.clip.audio is not None
         pitch.append(prosody(read_audio(voice.clip.audio)[: int(1.5 * SAMPLE_RATE)]))
     return {
         "content branch": net.content(heard)[0].mean(1).numpy(),
-        "emotion branch": net.emotion(heard)[0].mean(1).numpy(),
+        "emotion branch": net.emotion(mels)[0].mean(1).numpy(),
         "prosody": np.stack(pitch),
-        "log-mels, mean and deviation": torch.cat([heard.mean(1), heard.std(1)], dim=1).numpy(),
+        "log-mels, mean and deviation": torch.cat([mels.mean(1), mels.std(1)], dim=1).numpy(),
         "nothing": np.zeros((len(voices), 1), np.float32),
     }
 
@@ -151,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         net = open_run(args.checkpoint, "teacher", Teacher, TeacherConfig)
         clips, _ = load([args.data / "emodb"])
-        voices = [Voice(c, mels_of(c)) for c in clips]
+        voices = [Voice(c, heard_of(c, net.speech)) for c in clips]
         unseen = [v for v in voices if v.clip.speaker in TEST]
         if not unseen:
             raise DataError(f"{args.data / 'emodb'}: no clip of speakers 15 and 16")

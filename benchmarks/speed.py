@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks import report
 from edge.audio import read_audio
-from edge.contract import SAMPLE_RATE
+from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.contract import FPS, SAMPLE_RATE
 
 ROOT = Path(__file__).parents[1]
 CHILD = ROOT / "benchmarks" / "speed_child.py"
@@ -106,6 +107,31 @@ def spread(values: Sequence[float], digits: int) -> dict[str, float]:
         "median": round(float(np.median(values)), digits),
         "min": round(min(values), digits),
         "max": round(max(values), digits),
+    }
+
+
+def networks(bundle: Bundle) -> dict[str, float]:
+    """What both fp32 networks of a bundle hold and do, counted in their ONNX files.
+
+    A product of one frame with a matrix of n weights is 2 n floating-point operations; the rest
+    (activations, sums) is not counted.
+    """
+    import onnx
+
+    weights = operations = state = 0
+    for network in bundle.networks("fp32"):
+        graph = onnx.load(bundle.folder / network.file).graph
+        sizes = {one.name: int(np.prod(one.dims)) for one in graph.initializer}
+        weights += sum(int(np.prod(one.dims)) for one in graph.initializer if one.data_type == 1)
+        for node in graph.node:
+            if node.op_type in ("Gemm", "MatMul"):
+                operations += 2 * max(sizes.get(name, 0) for name in node.input[:2])
+        shapes = [s for name, s in network.inputs.items() if name.startswith("state.")]
+        state += 4 * sum(int(np.prod(shape)) for shape in shapes)
+    return {
+        "parameters": weights,
+        "gflop_per_10_s": round(operations * FPS * 10 / 1e9, 3),
+        "state_kb": round(state / 1000, 1),
     }
 
 
@@ -238,6 +264,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = Path(name)
         clip = demo_wav(folder)
         results: dict[str, Any] = {"rounds": args.rounds, "core": core, "load": os.getloadavg()[0]}
+        results["networks"] = networks(read_bundle(DEFAULT))
         peers = args.peers.resolve() if args.peers else None
         results["rows"] = summed(take_turns(commands(clip, peers, folder), args.rounds))
         stages = [*commands(clip, None, folder)[SENT], "--stages"]

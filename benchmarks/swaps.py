@@ -15,6 +15,7 @@ import torch
 from benchmarks.contrasts import Said, contrasts, lip_gap, viseme_faces
 from edge.contract import ARKIT_52, INDEX, Floats
 from edge.emotion import load_emotions
+from edge.features import N_MELS
 from models.teacher import LEVELS, Teacher
 from quantize.data import EMOTIONS, Clip, DataError
 from quantize.targets import arkit_spread
@@ -34,8 +35,8 @@ class Voice:
     """A clip as the teacher hears it."""
 
     clip: Clip
-    mels: Floats
-    """(T, 40)"""
+    heard: Floats
+    """(T, 40 + S)"""
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,19 @@ class Swap:
     """(52,) mean over the clip, against the same words with a neutral clip felt."""
 
 
-def fitted(mels: Floats, frames: int) -> Floats:
-    """(frames, 40): cut, or from its start again."""
-    return mels[np.arange(frames) % len(mels)]
+def fitted(heard: Floats, frames: int) -> Floats:
+    """(frames, ...): cut, or from its start again."""
+    return heard[np.arange(frames) % len(heard)]
 
 
 @torch.no_grad()
 def shown(net: Teacher, said: Floats, felt: Sequence[Floats], level: float) -> Floats:
-    """(K, T, 52) faces in 0..1: the words of one clip (T, 40) in the mood of each of K others."""
+    """(K, T, 52) faces in 0..1: the words of one clip (T, 40 + S) in the mood of K others."""
     frames = len(said) + len(said) % 2
     words = np.concatenate([said, said[-1:]])[:frames]
     content, _ = net.content(torch.from_numpy(words)[None])
-    emotion, _ = net.emotion(torch.from_numpy(np.stack([fitted(f, frames) for f in felt])))
+    moods = np.stack([fitted(f, frames) for f in felt])[..., :N_MELS]
+    emotion, _ = net.emotion(torch.from_numpy(moods))
     place = np.full((len(felt), frames), LEVELS.index(level))
     style = torch.zeros(len(felt), frames, net.config.styles)
     content = content.expand(len(felt), -1, -1)
@@ -78,7 +80,7 @@ def swaps(net: Teacher, voices: Sequence[Voice]) -> list[Swap]:
         others = [v for v in same if v.clip.emotion != said.clip.emotion]
         felt = [said, *others]
         neutral = neutral_of(said, mine)
-        faces = shown(net, said.mels, [v.mels for v in (neutral, *felt)], LEVELS[-1])
+        faces = shown(net, said.heard, [v.heard for v in (neutral, *felt)], LEVELS[-1])
         found += [
             Swap(said.clip, v.clip, face, (face - faces[0]).mean(0))
             for v, face in zip(felt, faces[1:], strict=True)
@@ -184,7 +186,7 @@ def lips(net: Teacher, voices: Sequence[Voice], found: Sequence[Swap]) -> dict[s
     """What becomes of closures when the mood is swapped; "level 0" is the teacher as evaluated."""
     own = {s.said.id: s.faces for s in found if s.felt is s.said}
     other = [s for s in found if s.felt is not s.said]
-    still = [(v.clip, shown(net, v.mels, [v.mels], LEVELS[0])[0]) for v in voices]
+    still = [(v.clip, shown(net, v.heard, [v.heard], LEVELS[0])[0]) for v in voices]
     return {
         "auc": {
             "level 0": legible(still),

@@ -31,13 +31,13 @@ def emotion(record: Record) -> str:
     """Emotion heard in voices never heard."""
     found = record["results"]
     body = [
-        [name, *(f"{row[k]['right']:.0%} / {row[k]['mean_recall']:.0%}" for k in KINDS), clips]
+        [name, *(_both(row[k]) if k in row else "" for k in KINDS), clips]
         for name, row in found.items()
         if isinstance(row, dict) and "embedding" in row
         for clips in [row["embedding"]["clips"]]
     ]
     again, listeners = found["retrieval, described faces"], found["variance_and_listeners"]
-    return rows(["right / mean recall", "embedding", "prosody, linear", "clips"], body) + (
+    return rows(["right / mean recall", *KINDS.values(), "clips"], body) + (
         f"\nA voice finds a described face of its emotion first in {again['face_of_voice']:.0%} of "
         f"{again['pairs']} cases, a face a voice in {again['voice_of_face']:.0%}; by chance "
         f"{again['by_chance']:.0%}. Variance beside the share of listeners who recognised a "
@@ -45,7 +45,15 @@ def emotion(record: Record) -> str:
     )
 
 
-KINDS = ("embedding", "prosody")
+KINDS = {
+    "embedding": "embedding",
+    "student": "the student, face by face",
+    "prosody": "prosody, linear",
+}
+
+
+def _both(row: dict[str, Any]) -> str:
+    return f"{row['right']:.0%} / {row['mean_recall']:.0%}"
 
 
 def probes(record: Record) -> str:

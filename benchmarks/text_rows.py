@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.trials import cache
 from edge.contract import ARKIT_52, Floats
+from edge.features import N_MELS
 from models.content import at_sixty
 from models.teacher import Teacher
 from models.text import EMBEDDING, UPPER
@@ -55,10 +56,10 @@ def read_part(net: Teacher, folder: Path, split: str) -> tuple[Part, NDArray[np.
     both = [(clip, said) for clip, said in zip(spoken, known, strict=True) if len(said.times)]
     if not both:
         raise DataError(f"{folder / GRID}: no {split} sentence fits its sound")
-    streams = [plain(clip, scale) for clip, _ in both]
+    streams = [plain(clip, scale, net.speech > 0) for clip, _ in both]
     faces = min(len(s.mels) for s in streams) // 2 * 2
-    mels = torch.from_numpy(np.stack([s.mels[:faces] for s in streams]))
-    heard = [(net.content(m)[0], net.emotion(m)[0]) for m in mels.split(32)]
+    voices = torch.from_numpy(np.stack([s.heard(np.arange(faces)) for s in streams]))
+    heard = [(net.content(v)[0], net.emotion(v[..., :N_MELS])[0]) for v in voices.split(32)]
     content, emotion = (torch.cat([at_sixty(h[k]) for h in heard]) for k in (0, 1))
     targets = np.stack([s.targets[:faces] for s in streams]) / arkit_spread()
     live = np.isin(np.arange(52), UPPER) & next(iter(scale.values())).live

@@ -3,7 +3,8 @@
 EmoTalk takes wav2vec2-large (315 M parameters, trained on thousands of hours). Ours is 3 M
 ConvNeXt blocks (Liu et al. 2022) over log-mel frames, taught on 270 voices to name the viseme
 spoken, also where the sound was masked out (HuBERT's task, Hsu et al. 2021, with aligned phones as
-the classes). It sees the past and the future, about a second of each; teachers need not stream.
+the classes). Beside the mels it may hear the features of a ready-made recogniser, frozen as
+EmoTalk's. It sees the past and the future, about a second of each; teachers need not stream.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class ContentConfig:
     """Length of a content feature."""
     visemes: int = 15
     dropout: float = 0.15
+    speech: int = 0
+    """Length of the speech feature (``quantize.speech``) heard beside the mels; 0: mels alone."""
 
 
 class Block(nn.Module):
@@ -55,7 +58,10 @@ class Block(nn.Module):
 
 
 class ContentEncoder(nn.Module):
-    """mels (B, T, 40), T even -> content (B, T/2, 160) at 30 a second, viseme logits (B, T, 15)."""
+    """heard (B, T, 40 + S), T even -> content (B, T/2, 160) at 30 a second, visemes (B, T, 15).
+
+    Mels, then S values of a speech feature; visemes are logits.
+    """
 
     def __init__(self, config: ContentConfig | None = None) -> None:
         super().__init__()
@@ -63,6 +69,9 @@ class ContentEncoder(nn.Module):
         width, hidden = config.width, config.hidden
         self.stem = nn.Conv1d(N_MELS, width, 5, padding=2)
         self.pair = nn.Linear(2 * width, width)
+        if config.speech:
+            self.speech_norm = nn.LayerNorm(config.speech)
+            self.speech = nn.Linear(config.speech, width)
         self.blocks = nn.ModuleList(
             Block(width, (1, 2, 4)[i % 3], config.dropout) for i in range(config.blocks)
         )
@@ -72,16 +81,29 @@ class ContentEncoder(nn.Module):
         self.viseme_head = nn.Linear(config.content, config.visemes)
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(self, mels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
         """Hear whole clips."""
+        mels, speech = heard.split([N_MELS, self.config.speech], dim=2)
         x = F.gelu(self.stem(mels.transpose(1, 2)).transpose(1, 2))
         x = F.gelu(self.pair(x.reshape(len(x), x.shape[1] // 2, -1)))
+        if self.config.speech:
+            known = self.speech_norm((speech[:, ::2] + speech[:, 1::2]) / 2)
+            x = alone(x, self.training) + self.speech(self.drop(known))
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
         y, _ = self.recurrent(self.drop(x))
         content = self.out(self.drop(torch.cat([x, y], dim=2)))
         return content, at_sixty(self.viseme_head(content))
+
+
+def alone(x: Tensor, training: bool, share: float = 1 / 3) -> Tensor:
+    """x (B, T, C), all zero in ``share`` of the batch while training.
+
+    So that what stands beside it is worth hearing alone: mels tell voices apart, which does not
+    help with a voice that nobody has met.
+    """
+    return x * (torch.rand(len(x), 1, 1) >= share) if training else x
 
 
 def at_sixty(x: Tensor) -> Tensor:

@@ -29,9 +29,9 @@ class StudentConfig:
     """Faces of delay the student was trained for; one set of weights serves all."""
     width: int = 160
     """Channels of the convolutional stem."""
-    hidden: int = 192
+    hidden: int = 176
     """Hidden units of each of the generator's two GRUs."""
-    shared: int = 128
+    shared: int = 64
     """What codes and emotion are read from."""
     codes: int = 256
     """Entries of each level of the codebook (``CodebookConfig.codes``)."""
@@ -39,13 +39,13 @@ class StudentConfig:
     """Length of a slow code's vector (``CodebookConfig.slow``)."""
     fast: int = 64
     """Length of a fast code's vector (``CodebookConfig.fast``)."""
-    detail: int = 64
+    detail: int = 56
     """Length of what goes to the decoder beside the codes' vectors."""
     emotion: int = 32
     """Length of an emotion's mean, and of its log-variance (``EmbeddingConfig.size``)."""
     content: int = 160
     """Length of the teacher's content feature, learned in training only."""
-    decoder: int = 96
+    decoder: int = 80
     """Hidden units of the decoder's GRU."""
     dropout: float = 0.25
     """Of what enters each GRU and the output layers; training only."""
@@ -59,7 +59,7 @@ class Heard(NamedTuple):
     """What the generator makes of the voice."""
 
     latent: Tensor
-    """(B, T, 48 + 64 + 64) expected vectors of the slow and the fast code, and the detail."""
+    """(B, T, 48 + 64 + 56) expected vectors of the slow and the fast code, and the detail."""
     codes: Tensor
     """(B, T, 2 x 256) logits of the slow and of the fast code."""
     emotion: Tensor
@@ -76,7 +76,7 @@ class Generator(nn.Module):
         super().__init__()
         width, hidden = config.width, config.hidden
         self.near = CausalConv(N_MELS, width, 5)
-        self.wide = CausalConv(width, width, 5)
+        self.wide = CausalConv(width, width, 3)
         self.delay = nn.Linear(len(config.lookaheads), width, bias=False)
         self.slow = Gru(width, hidden)
         self.deep = Gru(hidden, hidden)
@@ -106,7 +106,7 @@ class Generator(nn.Module):
     def hear(
         self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Everything but the outputs: features (B, T, 2 x 192), state."""
+        """Everything but the outputs: features (B, T, 2 x 176), state."""
         near, wide, slow, deep = state
         x, near = self.near(mels, near)
         x = torch.relu(x)
@@ -148,7 +148,7 @@ class Generator(nn.Module):
 class Decoder(nn.Module):
     """Vectors of codes to ARKit weights in the common range, not yet clamped.
 
-    latent (B, T, 176), state -> weights (B, T, 52), state. Channels nobody captured stay 0.
+    latent (B, T, 168), state -> weights (B, T, 52), state. Channels nobody captured stay 0.
     """
 
     spread: Tensor

@@ -130,16 +130,21 @@ class Teacher(nn.Module):
         self.decoder = FusionDecoder(config)
         self.text = TextBranch(config.content.content, config.emotion) if config.text else None
 
+    @property
+    def speech(self) -> int:
+        """Length S of the speech feature it hears beside the mels (``quantize.speech``)."""
+        return self.config.content.speech
+
     def forward(
         self, said: Tensor, felt: Tensor, level: Tensor, style: Tensor, text: Tensor | None = None
     ) -> Shown:
-        """Words of one window, emotion of another, both (B, T, 40).
+        """Words of one window, emotion of another, both (B, T, 40 + S) as the content is heard.
 
         The same window twice is EmoTalk's self-reconstruction. ``text`` (B, T, 384) are the
         embeddings of the words of ``said``, for a teacher with a text branch.
         """
         content, visemes = self.content(said)
-        emotion, logits = self.emotion(felt)
+        emotion, logits = self.emotion(felt[..., :N_MELS])
         faces = self.decoder(content, emotion, level, style)
         if text is not None:
             assert self.text is not None, "this teacher was made without a text branch"

@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
         "--renditions", type=int, default=1, metavar="N", help="1: as recorded; more: other voices"
     )
     prepare.add_argument("--seed", type=int, default=0, metavar="N")
+    prepare.add_argument(
+        "--speech", action="store_true", help="also what a teacher with a speech encoder hears"
+    )
     prepare.set_defaults(run=_prepare)
 
     train = verbs.add_parser(
@@ -197,6 +200,7 @@ def _prepare(args: argparse.Namespace) -> None:
         rooms=read_rooms(args.noise),
         renditions=args.renditions,
         seed=args.seed,
+        speech=args.speech,
     )
     told = ", ".join(f"{count} {split}" for split, count in counts.items())
     logging.info("%s: %s samples", args.out / "shards", told)

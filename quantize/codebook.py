@@ -23,7 +23,7 @@ from quantize.data import Clip, DataError, load
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import shape_loss, velocity_loss
 from quantize.open import open_run
-from quantize.streams import mels_of
+from quantize.streams import heard_of
 from quantize.targets import Scale, arkit_spread, fit_scales, targets
 from quantize.teacher import faces_of
 
@@ -131,7 +131,7 @@ def with_spoken(captured: Motion, clips: Sequence[Clip], teacher: Path, seed: in
     net = open_run(teacher, "teacher", Teacher, TeacherConfig)
     rng = np.random.default_rng(seed)
     shown = [
-        faces_of(net, mels_of(clip), int(rng.integers(len(LEVELS)))) / arkit_spread()
+        faces_of(net, heard_of(clip, net.speech), int(rng.integers(len(LEVELS)))) / arkit_spread()
         for clip in tqdm([c for c in clips if c.audio], desc="teacher listens")
     ]
     faces = np.clip(np.concatenate(shown), *RANGE).astype(np.float32)

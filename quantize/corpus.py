@@ -49,12 +49,14 @@ def read_corpus(
     repeat: dict[str, int],
     times: int,
     upper: bool = False,
+    speech: bool = False,
 ) -> Corpus:
     """The clips under ``data``; ``repeat`` says how often a source is used at one time.
 
     ``data`` is folders of recordings, or the one folder that ``prepare`` made. Raises ``DataError``
     where nothing can be learned. With ``upper`` the captured upper face is a target too: words may
-    move it; from a voice alone ``edge.idle`` draws it better.
+    move it; from a voice alone ``edge.idle`` draws it better. With ``speech`` streams hold features
+    of ``quantize.speech``; shards do where they were prepared so.
     """
     shards = [d for d in data if any(Path(d).glob("shards/*.tar"))]
     if shards and len(data) > 1:
@@ -68,7 +70,7 @@ def read_corpus(
             raise ConfigError(f"{shards[0]}: shards hold no words' times; train from recordings")
         corpus = _prepared(Path(shards[0]), repeat, times)
     else:
-        corpus = _recorded(data, out, read_rooms(noise), seed, repeat, times, upper)
+        corpus = _recorded(data, out, read_rooms(noise), seed, repeat, times, upper, speech)
     if not any(scale.live.any() for scale in corpus.scales.values()):
         raise DataError("no clip pairs a voice with a moving face; nothing can be learned")
     return corpus
@@ -82,6 +84,7 @@ def _recorded(
     repeat: dict[str, int],
     times: int,
     upper: bool,
+    speech: bool,
 ) -> Corpus:
     clips, _ = load([Path(d) for d in data])
     training = [c for c in clips if c.split == "train"]
@@ -89,8 +92,8 @@ def _recorded(
     learned = fit_scales(training)
     scales = _paired(fit_scales(training, ARKIT_52) if upper else learned, spoken)
     held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
-    validation = [plain(s, learned) for s in listen(held, out / "phones.json")]
-    make = partial(_render, spoken, scales, rooms, seed, repeat)
+    validation = [plain(s, learned, speech) for s in listen(held, out / "phones.json")]
+    make = partial(_render, spoken, scales, rooms, seed, repeat, speech)
     return Corpus(spoken, scales, validation, make, times)
 
 
@@ -100,9 +103,10 @@ def _render(
     rooms: Rooms,
     seed: int,
     repeat: dict[str, int],
+    speech: bool,
     k: int,
 ) -> Stream:
-    return render(spoken, scales, rooms, seed * 1000 + k, repeat)
+    return render(spoken, scales, rooms, seed * 1000 + k, repeat, speech)
 
 
 def _paired(scales: dict[str, Scale], spoken: Sequence[Spoken]) -> dict[str, Scale]:

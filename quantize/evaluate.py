@@ -14,8 +14,8 @@ from benchmarks.scoring import Faces, Row, captured, loudness, score
 from benchmarks.trials import Trial
 from edge.bundle import read_bundle
 from edge.contract import Floats, InputError, face_end
-from edge.features import Features
 from quantize.open import open_run, settings_of
+from quantize.speech import hear
 
 
 def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
@@ -37,11 +37,11 @@ def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     return NETWORKS[kind](checkpoint, clips)
 
 
-def heard(trial: Trial, faces: int) -> Floats:
-    """(faces, N_MELS) features; as if silence followed where the clip ends sooner."""
+def heard(trial: Trial, faces: int, speech: int = 0) -> Floats:
+    """(faces, N_MELS + speech) features; as if silence followed where the clip ends sooner."""
     rest = face_end(faces - 1) - len(trial.samples)
     samples = np.concatenate([trial.samples, np.zeros(max(0, rest), np.float32)])
-    return np.stack([mel for _, mel, _ in Features().push(samples)])[:faces]
+    return hear(samples, speech)[:faces]
 
 
 def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
@@ -67,7 +67,7 @@ def of_teacher(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     from quantize import teacher
 
     net = open_run(checkpoint, "teacher", Teacher, TeacherConfig)
-    return {t.id: teacher.faces_of(net, heard(t, t.faces)) for t in clips}
+    return {t.id: teacher.faces_of(net, heard(t, t.faces, net.speech)) for t in clips}
 
 
 Maker = Callable[[Path, Sequence[Trial]], dict[str, Floats]]

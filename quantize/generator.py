@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from edge.contract import ARKIT_52, INDEX, Floats, InputError
+from edge.features import N_MELS
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig, sample
 from models.generator import CodeGenerator, GeneratorConfig, generate
@@ -28,7 +29,7 @@ from quantize.emotion import embed
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
 from quantize.losses import correlation
 from quantize.open import open_run, settings_of
-from quantize.streams import mels_of
+from quantize.streams import heard_of
 from quantize.targets import Scale, arkit_spread, fit_scales
 from quantize.teacher import faces_of
 
@@ -101,14 +102,14 @@ class Heard:
 
 
 @torch.no_grad()
-def hear(parts: Parts, mels: Floats) -> Heard:
-    """What is said in mels (faces, 40) and how; as if the last sound went on for up to 7 faces."""
-    rest = -len(mels) % SLOW
+def hear(parts: Parts, heard: Floats) -> Heard:
+    """What is said in a clip (faces, 40 + S) and how; its last sound goes on for up to 7 faces."""
+    rest = -len(heard) % SLOW
     content, _ = parts.teacher.content(
-        torch.from_numpy(np.pad(mels, ((0, rest), (0, 0)), "edge"))[None]
+        torch.from_numpy(np.pad(heard, ((0, rest), (0, 0)), "edge"))[None]
     )
-    mean, log_variance = embed(parts.embedding, mels)
-    return Heard(content, whole(mean), log_variance.mean(0, keepdim=True), len(mels))
+    mean, log_variance = embed(parts.embedding, heard[:, :N_MELS])
+    return Heard(content, whole(mean), log_variance.mean(0, keepdim=True), len(heard))
 
 
 def whole(mean: Tensor) -> Tensor:
@@ -135,23 +136,24 @@ class Lesson:
 
 
 @torch.no_grad()
-def lesson(clip: Clip, mels: Floats, parts: Parts, scales: dict[str, Scale]) -> Lesson | None:
+def lesson(clip: Clip, heard: Floats, parts: Parts, scales: dict[str, Scale]) -> Lesson | None:
     """What one clip teaches, or ``None`` if it is too short or has no face to show."""
     if clip.capture and clip.source in scales:
         faces = face_of(clip, scales[clip.source])
         live = np.broadcast_to(scales[clip.source].live, faces.shape).astype(np.float32)
     elif clip.emotion:
-        faces = faces_of(parts.teacher, mels, len(LEVELS) - 1) / arkit_spread()
+        faces = faces_of(parts.teacher, heard, len(LEVELS) - 1) / arkit_spread()
         live = np.ones_like(faces)
     else:
         return None
-    count = min(len(mels), len(faces)) // SLOW * SLOW
+    count = min(len(heard), len(faces)) // SLOW * SLOW
     if count < SPAN:
         return None
     faces, live = faces[:count], live[:count]
-    content, _ = parts.teacher.content(torch.from_numpy(mels[None, :count]))
+    content, _ = parts.teacher.content(torch.from_numpy(heard[None, :count]))
     _, (slow, fast), _ = parts.codebook(torch.from_numpy(faces * live)[None])
-    return Lesson(content[0], embed(parts.embedding, mels), slow[0], fast[0], faces, live)
+    emotion = embed(parts.embedding, heard[:, :N_MELS])
+    return Lesson(content[0], emotion, slow[0], fast[0], faces, live)
 
 
 def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
@@ -163,7 +165,7 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
     spoken = [c for c in clips if c.audio and c.split != "test" and (c.capture or c.emotion)]
     lessons: dict[str, list[Lesson]] = {"train": [], "validation": []}
     for clip in tqdm(spoken, desc="listening"):
-        made = lesson(clip, mels_of(clip), parts, scales)
+        made = lesson(clip, heard_of(clip, parts.teacher.speech), parts, scales)
         if made:
             lessons[clip.split].append(made)
     if not lessons["train"]:

@@ -18,12 +18,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from edge.contract import FPS, Floats
-from edge.features import Features
+from edge.features import N_MELS
 from models.codebook import SLOW, Codebook
 from models.embedding import Embedding
 from models.teacher import Teacher
 from quantize.emotion import HOP, embed
 from quantize.emotion import WINDOW as EMOTION_WINDOW
+from quantize.speech import hear
 from quantize.streams import Spoken, Stream, viseme_poses, with_phone_faces
 from quantize.targets import Scale, arkit_spread, seen_at_sixty, targets
 from quantize.teacher import faces_of
@@ -100,18 +101,20 @@ def teach(spoken: Sequence[Spoken], teachers: Teachers, scales: dict[str, Scale]
 
 @torch.no_grad()
 def _lesson(one: Spoken, teachers: Teachers, scales: dict[str, Scale]) -> dict[str, NDArray]:
-    mels = np.stack([mel for _, mel, _ in Features().push(one.sound)])
-    mels = np.concatenate([mels, np.repeat(mels[-1:], -len(mels) % SLOW, axis=0)])
-    faces = np.mean([faces_of(net, mels) for net in teachers.faces], axis=0)
-    content, _ = teachers.faces[0].content(torch.from_numpy(mels[None]))
-    shown = faces.copy()
+    heard = hear(one.sound, max(net.speech for net in teachers.faces))
+    heard = np.concatenate([heard, np.repeat(heard[-1:], -len(heard) % SLOW, axis=0)])
+    parts = [heard[:, : N_MELS + net.speech] for net in teachers.faces]
+    shown = [faces_of(net, part) for net, part in zip(teachers.faces, parts, strict=True)]
+    faces = np.mean(shown, axis=0)
+    content, _ = teachers.faces[0].content(torch.from_numpy(parts[0][None]))
+    truth = faces
     clip, scale = one.clip, scales.get(one.clip.source)
     if clip.capture and scale:
-        live = seen_at_sixty(clip.capture, len(mels))[:, None] & scale.live
-        shown = np.where(live, targets(clip, scale, len(mels)), shown)
-    in_deviations = torch.from_numpy((shown / arkit_spread()).astype(np.float32))
+        live = seen_at_sixty(clip.capture, len(heard))[:, None] & scale.live
+        truth = np.where(live, targets(clip, scale, len(heard)), faces)
+    in_deviations = torch.from_numpy((truth / arkit_spread()).astype(np.float32))
     _, (slow, fast), _ = teachers.codebook(in_deviations[None])
-    mean, log_variance = embed(teachers.embedding, mels)
+    mean, log_variance = embed(teachers.embedding, heard[:, :N_MELS])
     return {
         "faces": faces.astype(np.float16),
         "content": content[0].numpy().astype(np.float16),
@@ -121,18 +124,22 @@ def _lesson(one: Spoken, teachers: Teachers, scales: dict[str, Scale]) -> dict[s
     }
 
 
-def with_teachers_faces(stream: Stream, lessons: Lessons, share: float) -> Stream:
+def with_teachers_faces(stream: Stream, lessons: Lessons, share: float, trust: float) -> Stream:
     """The same stream with likely faces where a voice was recorded without one.
 
     ``share`` of the teachers' face and the rest of the mean captured face of the viseme: teachers
     know how sounds run into each other, but hesitate, so that their "oo" is less round than a real
-    one.
+    one. ``trust`` is the weight of such a face, where a captured one has 1.
     """
     phones = with_phone_faces(stream, *viseme_poses(stream))
     alone = ~stream.live.any(1) & (stream.clip >= 0) & phones.live.any(1)
     shown = lessons.faces[lessons.face_at(stream.clip, stream.moment)].astype(np.float32)
     mixed = phones.targets + np.float32(share) * (shown - phones.targets)
-    return replace(phones, targets=np.where(alone[:, None], mixed, phones.targets))
+    return replace(
+        phones,
+        targets=np.where(alone[:, None], mixed, phones.targets),
+        trust=np.where(alone, np.float32(trust), phones.trust),
+    )
 
 
 def neighbours(vectors: Tensor) -> Tensor:

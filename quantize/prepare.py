@@ -52,11 +52,13 @@ def prepare(
     rooms: Rooms | None = None,
     renditions: int = 1,
     seed: int = 0,
+    speech: bool = False,
 ) -> dict[str, int]:
     """Make ``out``; how many samples each split holds.
 
     Training clips are said once in their own voice and ``renditions - 1`` times in others;
-    validation and test clips once, as they are.
+    validation and test clips once, as they are. With ``speech`` for teachers that hear
+    ``quantize.speech`` too: shards grow eightfold.
     """
     out.mkdir(parents=True, exist_ok=True)
     found = Found()
@@ -79,7 +81,7 @@ def prepare(
         times = renditions if split == "train" else 1
         counts[split] = 0
         for k in range(times):
-            samples = _say(spoken, scales, rooms or Rooms(), k, seed)
+            samples = _say(spoken, scales, rooms or Rooms(), k, seed, speech)
             bar = tqdm(samples, total=len(spoken), desc=f"{split}: writing {k + 1} of {times}")
             counts[split] += write(bar, shards, split, k)
     _note(out, data, found.skipped, scales, counts, renditions, seed)
@@ -97,14 +99,21 @@ def _empty(out: Path) -> Path:
 
 
 def _say(
-    clips: Sequence[Spoken], scales: dict[str, Scale], rooms: Rooms, rendition: int, seed: int
+    clips: Sequence[Spoken],
+    scales: dict[str, Scale],
+    rooms: Rooms,
+    rendition: int,
+    seed: int,
+    speech: bool,
 ) -> Iterator[Sample]:
     """Every clip once, the first time in its own voice; each time in another order."""
     rng = np.random.default_rng((seed, rendition))
     for at in rng.permutation(len(clips)):
         spoken = clips[at]
-        own = rendition == 0
-        stream = plain(spoken, scales) if own else say(spoken, 0, scales, rooms, rng)
+        if rendition == 0:
+            stream = plain(spoken, scales, speech)
+        else:
+            stream = say(spoken, 0, scales, rooms, rng, speech)
         yield sample(spoken, stream, rendition)
 
 

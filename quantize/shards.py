@@ -3,8 +3,9 @@
 ``SPLIT-RRR-NNNNNN.tar`` holds samples of rendition R of a split; 0 is each clip in its own voice.
 A sample is one clip said once. Its files: ``mels.npy`` (T, N_MELS), ``weights.npy`` (T, 52) in the
 common range, ``mask.npy`` (T, 52) where the weights mean something, ``visemes.npy`` (T,) index into
-``VISEMES`` or -1, ``moment.npy`` (T,) seconds into the recording (-1 in the pause before it), and
-``clip.json`` (id, source, speaker, emotion, level, text, phones).
+``VISEMES`` or -1, ``moment.npy`` (T,) seconds into the recording (-1 in the pause before it),
+``speech.npy`` (T, 288 or 0) for teachers, and ``clip.json`` (id, source, speaker, emotion, level,
+text, phones).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from edge.contract import ARKIT_52
 from quantize.data import DataError
 from quantize.streams import Spoken, Stream
 
-VERSION = 1
+VERSION = 2
 """Of files and samples, for ``prepared.json``; raise it when a reader would take them wrongly."""
 SHARD_BYTES = 64_000_000
 """A shard is closed when it gets longer than this; about an hour of speech."""
@@ -53,6 +54,7 @@ def sample(spoken: Spoken, stream: Stream, rendition: int) -> Sample:
         "mask.npy": _npy(np.packbits(stream.live, axis=1)),
         "visemes.npy": _npy(stream.visemes.astype(np.int8)),
         "moment.npy": _npy(moment.astype(np.float32)),
+        "speech.npy": _npy(stream.speech),
         "clip.json": json.dumps(told).encode(),
     }
 
@@ -107,4 +109,5 @@ def _stream(one: Sample) -> Stream:
         np.ones(len(moment), np.float32),
         np.where(moment < 0, -1, 0).astype(np.int32),
         np.maximum(moment, 0),
+        values("speech"),
     )

@@ -22,6 +22,8 @@ from edge.features import Features, mel_filters
 from quantize.augment import Rng, Rooms, Voice, colour, draw_voice, speak
 from quantize.data import Clip
 from quantize.phones import UNKNOWN, VISEMES, Aligner, Phone, per_face
+from quantize.speech import features as speech_features
+from quantize.speech import hear
 from quantize.targets import Scale, seen_at_sixty, targets
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,12 @@ class Stream:
     """(T,) which of the clips is heard; -1 in the pause before one."""
     moment: Floats
     """(T,) seconds into that clip as it was recorded, whatever the tempo it is spoken at here."""
+    speech: NDArray[np.float16]
+    """(T, S) features of ``quantize.speech``; S is 0 where nobody asked for them."""
+
+    def heard(self, at: NDArray[np.int64]) -> Floats:
+        """(..., N_MELS + S) what a teacher hears at faces ``at``."""
+        return np.concatenate([self.mels[at], self.speech[at].astype(np.float32)], axis=-1)
 
     def save(self, path: Path) -> None:
         """Write to a temporary file, then rename: a cut-off run leaves no half file."""
@@ -73,6 +81,7 @@ class Stream:
                 visemes=self.visemes.astype(np.int8),
                 clip=self.clip.astype(np.int16),
                 moment=self.moment,
+                speech=self.speech,
             )
         partial.rename(path)
 
@@ -88,6 +97,7 @@ class Stream:
             np.ones(len(stored["mels"]), np.float32),
             stored["clip"].astype(np.int32),
             stored["moment"],
+            stored["speech"],
         )
 
 
@@ -122,6 +132,7 @@ def render(
     rooms: Rooms,
     seed: int,
     repeat: dict[str, int],
+    speech: bool = False,
 ) -> Stream:
     """Say all clips, in random order and other voices, in one long stream.
 
@@ -129,22 +140,29 @@ def render(
     """
     rng = np.random.default_rng(seed)
     queue = [at for at, c in enumerate(clips) for _ in range(repeat.get(c.clip.source, 1))]
-    parts = [say(clips[at], at, scales, rooms, rng) for at in rng.permutation(queue)]
+    parts = [say(clips[at], at, scales, rooms, rng, speech) for at in rng.permutation(queue)]
     return joined(parts)
 
 
-def mels_of(clip: Clip) -> Floats:
-    """(T, N_MELS) features of a clip as it is."""
+def heard_of(clip: Clip, speech: int = 0) -> Floats:
+    """(T, N_MELS + speech) features of a clip as it is."""
     assert clip.audio is not None
-    return np.stack([mel for _, mel, _ in Features().push(read_audio(clip.audio))])
+    return hear(read_audio(clip.audio), speech)
 
 
-def plain(spoken: Spoken, scales: dict[str, Scale]) -> Stream:
+def plain(spoken: Spoken, scales: dict[str, Scale], speech: bool = False) -> Stream:
     """One clip as it is, for validation."""
-    return _describe(spoken, 0, Voice(), spoken.sound, 0, scales, None)
+    return _describe(spoken, 0, Voice(), spoken.sound, 0, scales, None, speech)
 
 
-def say(spoken: Spoken, at: int, scales: dict[str, Scale], rooms: Rooms, rng: Rng) -> Stream:
+def say(
+    spoken: Spoken,
+    at: int,
+    scales: dict[str, Scale],
+    rooms: Rooms,
+    rng: Rng,
+    speech: bool = False,
+) -> Stream:
     """One clip, the ``at``-th of its corpus, in another voice and room, with a pause before it."""
     voice = draw_voice(rng)
     samples = speak(spoken.sound, voice)
@@ -152,7 +170,7 @@ def say(spoken: Spoken, at: int, scales: dict[str, Scale], rooms: Rooms, rng: Rn
     pause = int(rng.exponential(0.3) * 60) if rng.random() < 0.95 else int(rng.uniform(60, 240))
     quiet = np.zeros(pause * SAMPLE_RATE // 60, np.float32)
     samples = rooms.place(np.concatenate([quiet, samples]), rng)
-    return _describe(spoken, at, voice, samples, pause, scales, rng)
+    return _describe(spoken, at, voice, samples, pause, scales, rng, speech)
 
 
 def _describe(
@@ -163,12 +181,14 @@ def _describe(
     pause: int,
     scales: dict[str, Scale],
     rng: Rng | None,
+    speech: bool,
 ) -> Stream:
     clip, scale = spoken.clip, scales.get(spoken.clip.source)
     features = Features(mel_filters(voice.tract))
     mels = np.stack([mel for _, mel, _ in features.push(samples)])
     if rng is not None:
         mels = colour(mels, rng)
+    said = speech_features(samples, len(mels)) if speech else np.zeros((len(mels), 0))
     faces = len(mels) - pause
     face = np.zeros((faces, 52), np.float32)
     live = np.zeros((faces, 52), bool)
@@ -187,6 +207,7 @@ def _describe(
         np.concatenate([np.zeros(pause), (np.arange(faces) + 1) * voice.tempo / FPS]).astype(
             np.float32
         ),
+        said.astype(np.float16),
     )
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from edge.contract import ARKIT_52, FPS, INDEX, Floats
 from edge.emotion import load_emotions
+from edge.features import N_MELS
 from models.teacher import LEVELS, Teacher, TeacherConfig
 from models.text import UPPER
 from quantize.augment import hide_bands
@@ -72,7 +73,8 @@ def train_teacher(run: TeacherRun, out: Path) -> nn.Module:
     """Train until ``run.epochs``; returns the teacher, averaged."""
     keep_settings(out, {"train": "teacher"} | plain_settings(run))
     times, words = min(run.renditions, run.epochs), run.model.text
-    corpus = read_corpus(run.data, out, run.noise, run.seed, run.repeat, times, upper=words)
+    speech = run.model.content.speech > 0
+    corpus = read_corpus(run.data, out, run.noise, run.seed, run.repeat, times, words, speech)
     said = know_words(corpus.spoken, out / "words.npz") if words else None
     with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
         lessons = Lessons(run, corpus.spoken, renditions, list(corpus.scales), said)
@@ -107,6 +109,12 @@ class Lessons:
         self._sentence = np.array([_place(sentences, s.clip.text or "") for s in spoken])
         self._epoch = -1
         self._turn(0)
+        if self._stream.speech.shape[1] != run.model.content.speech:
+            raise DataError(
+                f"the renditions hold speech features of {self._stream.speech.shape[1]} values, "
+                f"this run asks for {run.model.content.speech}; give another --out, or --speech to "
+                "edge-quantize prepare"
+            )
         self.steps = len(self._stream.mels) // WINDOW // run.batch
         if not self.steps:
             raise DataError(
@@ -141,7 +149,7 @@ class Lessons:
         # Drawn for the whole batch, as the starts are: one process and two hide the same styles.
         style *= torch.from_numpy(rng.random((run.batch, 1, 1)) < 0.5)[rows]
         level = one_hot(np.zeros_like(clip), len(LEVELS))
-        mels = masked(torch.from_numpy(stream.mels[at]))
+        heard = masked(torch.from_numpy(stream.heard(at)))
         target = torch.from_numpy(stream.targets[at]) / self.spread
         trust = torch.from_numpy(stream.live[at] * stream.trust[at][..., None])
         visemes = torch.from_numpy(stream.visemes[at])
@@ -149,7 +157,7 @@ class Lessons:
         if self._said is not None:
             text = torch.from_numpy(in_windows(self._said, clip, stream.moment[at]))
         with torch.autocast("cpu", torch.bfloat16):
-            shown = net(mels, mels, level, style, text)
+            shown = net(heard, heard, level, style, text)
         faces, ones = shown.faces.float(), torch.ones(52)
         return {
             "shape": shape_loss(faces, target, trust, ones),
@@ -174,7 +182,7 @@ class Lessons:
         strength = rng.integers(1, len(LEVELS), size=len(said))
         level = one_hot(np.repeat(strength[:, None], ACTED, axis=1), len(LEVELS))
         style = torch.zeros(len(said), ACTED, self.run.model.styles)
-        words, moods = (masked(torch.from_numpy(stream.mels[at])) for at in (rows, others))
+        words, moods = (masked(torch.from_numpy(stream.heard(at))) for at in (rows, others))
         own, other = self._emotion[stream.clip[said]], self._emotion[stream.clip[felt]]
         lips = stream.targets[rows]
         trust = torch.from_numpy(stream.live[rows] * stream.trust[rows][..., None])
@@ -233,16 +241,18 @@ def expression(emotion: NDArray[np.int64], strength: NDArray[np.int64]) -> Float
     return (units[emotion] * np.array(LEVELS, np.float32)[strength][:, None]).astype(np.float32)
 
 
-def masked(mels: Tensor, spans: int = 4, longest: int = 20) -> Tensor:
+def masked(heard: Tensor, spans: int = 4, longest: int = 20) -> Tensor:
     """The same voice with noise, some bands and some moments hidden (SpecAugment)."""
-    batch, frames, _ = mels.shape
+    batch, frames, _ = heard.shape
+    mels, speech = heard[..., :N_MELS], heard[..., N_MELS:]
     mels = hide_bands(mels + 0.1 * torch.randn_like(mels))
     time = torch.arange(frames)[None]
     for _ in range(max(1, spans * frames // WINDOW)):
         first = torch.randint(frames, (batch, 1))
         last = first + torch.randint(longest, (batch, 1))
-        mels = mels.masked_fill(((time >= first) & (time < last))[..., None], MASKED)
-    return mels
+        hidden = ((time >= first) & (time < last))[..., None]
+        mels, speech = mels.masked_fill(hidden, MASKED), speech.masked_fill(hidden, 0)
+    return torch.cat([mels, speech], dim=2)
 
 
 def one_hot(index: NDArray[np.int64], size: int) -> Tensor:
@@ -255,13 +265,16 @@ def _place(names: Sequence[str], name: str | None) -> int:
 
 
 @torch.no_grad()
-def faces_of(net: Teacher, mels: Floats, level: int = 0) -> Floats:
-    """(T, 52) ARKit weights of a whole clip's mels (T, 40), style unknown."""
-    count = len(mels)
-    heard = torch.from_numpy(np.concatenate([mels, mels[-1:]])[: count + count % 2])[None]
-    levels = one_hot(np.full((1, heard.shape[1]), level), len(LEVELS))
-    style = torch.zeros(1, heard.shape[1], net.config.styles)
-    shown = net(heard, heard, levels, style)
+def faces_of(net: Teacher, heard: Floats, level: int = 0) -> Floats:
+    """(T, 52) ARKit weights of a whole clip (T, 40 + S) as ``quantize.speech.hear`` hears it.
+
+    Style unknown.
+    """
+    count = len(heard)
+    clip = torch.from_numpy(np.concatenate([heard, heard[-1:]])[: count + count % 2])[None]
+    levels = one_hot(np.full((1, clip.shape[1]), level), len(LEVELS))
+    style = torch.zeros(1, clip.shape[1], net.config.styles)
+    shown = net(clip, clip, levels, style)
     return np.asarray(shown.faces[0, :count].numpy() * arkit_spread(), np.float32)
 
 
@@ -269,7 +282,7 @@ def score(net: Teacher, validation: Sequence[Stream]) -> dict[str, float]:
     """Mean r of the jaw and of the other live channels on clips held back."""
     jaw, rows = INDEX["jawOpen"], []
     for clip in validation:
-        shown = torch.from_numpy(faces_of(net, clip.mels))
+        shown = torch.from_numpy(faces_of(net, clip.heard(np.arange(len(clip.mels)))))
         r = correlation(shown, torch.from_numpy(clip.targets)).numpy()
         live = clip.live[0] & (np.arange(52) != jaw)
         rows.append((r[jaw], r[live].mean()))

@@ -79,6 +79,8 @@ class RunConfig:
     """Checkpoints of ``train teacher``; their mean face is what unpaired voices show."""
     share: float = 0.5
     """Of the teachers' face, the rest is the spoken viseme's, where a voice has no face."""
+    trust: float = 0.8
+    """Weight of such a face; a captured one's is 1."""
     codebook: str | None = None
     """Checkpoint of ``train codebook``, whose codes the student learns; likewise the next."""
     embedding: str | None = None
@@ -105,7 +107,8 @@ def train(config: RunConfig, out: Path) -> Path:
     with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
         while run.epoch < config.epochs:
             if taught:
-                run.train(with_teachers_faces(renditions.captured(run.epoch), taught, config.share))
+                stream = renditions.captured(run.epoch)
+                run.train(with_teachers_faces(stream, taught, config.share, config.trust))
             else:
                 run.train(renditions.get(run.epoch))
             run.validate(corpus.validation)

@@ -31,7 +31,7 @@ from quantize.lessons import Lessons, neighbours, with_teachers_faces
 from quantize.loop import plain_settings
 from quantize.losses import mood_loss
 from quantize.phones import UNKNOWN
-from quantize.streams import PHONE_TRUST, Stream
+from quantize.streams import Stream
 from quantize.train import RunConfig, train
 from tests.test_train import NoPhones, config, recordings
 
@@ -81,18 +81,21 @@ def test_unpaired_voices_show_the_teachers_face_mixed_with_the_viseme_s() -> Non
         np.ones(faces, np.float32),
         np.repeat([0, 1], [16, 8]).astype(np.int32),
         np.concatenate([np.arange(1, 17), np.arange(1, 9)]).astype(np.float32) / 60,
+        np.zeros((faces, 0), np.float16),
     )
-    made = with_teachers_faces(stream, lessons, 0.25)
+    made = with_teachers_faces(stream, lessons, 0.25, 0.7)
     assert np.array_equal(made.targets[:16], stream.targets[:16])  # captured: as it was
     teachers = lessons.faces[16:, JAW].astype(np.float32)
     np.testing.assert_allclose(made.targets[16:, JAW], 0.75 * 0.5 + 0.25 * teachers, atol=0.01)
     assert made.live[16:, JAW].all()
     assert not made.live[:, INDEX["cheekPuff"]].any()  # nobody captured it
-    assert made.trust.tolist() == pytest.approx([1.0] * 16 + [PHONE_TRUST] * 8)
-    alone = with_teachers_faces(stream, lessons, 1.0)
+    assert made.trust.tolist() == pytest.approx([1.0] * 16 + [0.7] * 8)
+    alone = with_teachers_faces(stream, lessons, 1.0, 0.7)
     np.testing.assert_allclose(alone.targets[16:, JAW], teachers, atol=1e-3)
     # A sound that nobody named is not learned from.
-    unknown = with_teachers_faces(replace(stream, visemes=np.full(faces, UNKNOWN)), lessons, 1.0)
+    unknown = with_teachers_faces(
+        replace(stream, visemes=np.full(faces, UNKNOWN)), lessons, 1.0, 0.7
+    )
     assert not unknown.live[16:].any()
 
 

@@ -141,7 +141,8 @@ def test_each_rendition_has_shards_of_its_own(tmp_path: Path) -> None:
     with tarfile.open(out / "shards" / found[0]) as tar:
         kinds = {n.split(".", 1)[1] for n in tar.getnames()}
     assert kinds == {
-        "mels.npy", "weights.npy", "mask.npy", "visemes.npy", "moment.npy", "clip.json",
+        "mels.npy", "weights.npy", "mask.npy", "visemes.npy", "moment.npy", "speech.npy",
+        "clip.json",
     }  # fmt: skip
     first, second = (list(read(out / "shards", "train", k)) for k in (0, 1))
     assert {told["id"] for told, _ in first} == {told["id"] for told, _ in second}

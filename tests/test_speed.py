@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.speed import CHILD, DEMO, EDGE, OURS, PEERS, commands, measured, summed
+from benchmarks.speed import CHILD, DEMO, EDGE, OURS, PEERS, commands, measured, networks, summed
+from edge.bundle import DEFAULT, Network, read_bundle
 
 
 def run(cpu: float, start: float = 1.0) -> dict[str, float]:
@@ -54,6 +56,39 @@ def test_the_stages_of_a_face_add_up_to_all_of_it() -> None:
     assert sum(stages.values()) >= total - 0.5
     assert found["audio_s"] == pytest.approx(14.265)
     assert 30 < found["calls_a_face"] < 100
+
+
+def test_what_a_bundle_s_networks_hold_and_do_is_counted_by_hand(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: networks are not counted")
+    from onnx import TensorProto, helper
+
+    for name, rows in (("generator", 3), ("decoder", 5)):
+        weight = helper.make_tensor("w", TensorProto.FLOAT, [rows, 4], [0.0] * rows * 4)
+        bias = helper.make_tensor("b", TensorProto.FLOAT, [4], [0.0] * 4)
+        axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])  # not a parameter
+        x, y = (
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, k])
+            for n, k in (("x", rows), ("y", 4))
+        )
+        node = helper.make_node("Gemm", ["x", "w", "b"], ["y"])
+        graph = helper.make_graph([node], name, [x], [y], [weight, bias, axes])
+        onnx.save(helper.make_model(graph), tmp_path / f"{name}.onnx")
+    shapes = {"mels": (1, 1, 40), "state.slow": (1, 100), "state.near": (1, 4, 25)}
+    bundle = replace(
+        read_bundle(DEFAULT),
+        folder=tmp_path,
+        generator=Network("generator.onnx", "", shapes, {}),
+        decoder=Network("decoder.onnx", "", {"state.gru": (1, 50)}, {}),
+    )
+    assert networks(bundle) == {
+        "parameters": 12 + 4 + 20 + 4,
+        "gflop_per_10_s": round(2 * (12 + 20) * 600 / 1e9, 3),
+        "state_kb": 1.0,
+    }
+    real = networks(read_bundle(DEFAULT))
+    assert 0.3e6 < real["parameters"] <= 1.2e6
+    assert 0.1 < real["gflop_per_10_s"] <= 3
+    assert real["state_kb"] <= 64
 
 
 def test_the_benchmark_stays_on_one_core() -> None:

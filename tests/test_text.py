@@ -240,7 +240,7 @@ def test_phones_do_not_suggest_an_upper_face() -> None:
     ones = np.ones((2, 52), np.float32)
     stream = Stream(
         ones[:, :40], ones, ones > 0, np.zeros(2, np.int64), np.array([1.0, 0.4], np.float32),
-        np.zeros(2, np.int32), np.zeros(2, np.float32),
+        np.zeros(2, np.int32), np.zeros(2, np.float32), np.zeros((2, 0), np.float16),
     )  # fmt: skip
     left = upper_as_captured(stream)
     assert left.live[0].all()
@@ -254,7 +254,7 @@ def test_lessons_ask_phones_for_no_upper_face_where_words_teach_it() -> None:
     stream = Stream(
         np.zeros((600, 40), np.float32), np.ones(shape, np.float32), np.ones(shape, bool),
         np.zeros(600, np.int64), np.full(600, 0.4, np.float32), np.zeros(600, np.int32),
-        np.zeros(600, np.float32),
+        np.zeros(600, np.float32), np.zeros((600, 0), np.float16),
     )  # fmt: skip
 
     class OneRendition:

@@ -108,6 +108,7 @@ def stream(length: int) -> Stream:
         np.ones(length, np.float32),
         np.zeros(length, np.int32),
         count / 60,
+        np.zeros((length, 0), np.float16),
     )
 
 

@@ -1,0 +1,80 @@
+"""A face must not depend for long on when the microphone was opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is not tested")
+
+from benchmarks.crops import crops, shown
+from benchmarks.trials import Trial
+from edge.audio import read_audio
+from edge.bundle import DEFAULT, read_bundle
+from edge.contract import INDEX, SAMPLE_RATE, AudioBlock
+from edge.engine import open_engines
+from edge.pipeline import Pipeline
+
+pytestmark = pytest.mark.toolchain
+DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
+
+
+class Leaky:
+    """A face whose jaw is the first sample of its 60th, and a share of what the jaw was before."""
+
+    def __init__(self, keeps: float) -> None:
+        self._keeps = keeps
+        self.restart()
+
+    def restart(self) -> None:
+        self._jaw = 0.0
+
+    def push(self, block: AudioBlock) -> list[SimpleNamespace]:
+        frames = []
+        for sample in block.samples[np.arange(len(block.samples) * 60 // SAMPLE_RATE) * 800 // 3]:
+            self._jaw += (1 - self._keeps) * (float(sample) - self._jaw)
+            weights = np.zeros(52, np.float32)
+            weights[INDEX["jawOpen"]] = self._jaw
+            frames.append(SimpleNamespace(weights=weights))
+        return frames
+
+    def flush(self, time: float) -> list[SimpleNamespace]:
+        return []
+
+
+def test_only_what_was_heard_before_the_cut_moves_the_face() -> None:
+    sound = (0.5 + 0.4 * np.sin(np.arange(48_000) / 900)).astype(np.float32)
+    trial = Trial("x", "a set", "somebody", sound)
+    at_once = crops(Leaky(0.0), [trial])
+    assert set(at_once) == {"0.1 s", "0.5 s", "1 s"}, "2 s leave too little"
+    for row in at_once.values():
+        assert (row["clips"], row["apart_p99"], row["r_jaw"]) == (1, 0.0, pytest.approx(1.0))
+
+    def jaws(start: int) -> list[float]:
+        jaw, found = 0.0, []
+        for k in range(start, 180):
+            jaw += 0.01 * (float(sound[k * 800 // 3]) - jaw)
+            found.append(jaw)
+        return found
+
+    # 0.1 s are 6 faces; 30 more are left to settle in.
+    apart = np.abs(np.array(jaws(0)[36:]) - np.array(jaws(6)[30:]))
+    row = crops(Leaky(0.99), [trial])["0.1 s"]
+    assert row["apart_p50"] == pytest.approx(np.median(apart), rel=1e-3)
+    assert row["apart_p99"] == pytest.approx(np.percentile(apart, 99), rel=1e-3)
+
+
+def test_the_shipped_face_is_the_whole_clip_s_half_a_second_after_a_cut() -> None:
+    bundle = read_bundle(DEFAULT)
+    pipeline = Pipeline(bundle, open_engines(bundle, "onnxruntime"))
+    trial = Trial("demo", "a set", "somebody", read_audio(DEMO))
+    assert len(shown(pipeline, trial.samples)) == trial.faces
+    found = crops(pipeline, [trial])
+    assert len(found) == 4
+    for cut, row in found.items():
+        assert row["clips"] == 1
+        assert row["apart_p50"] < 0.03, cut
+        assert row["r_jaw"] > 0.98, cut
