@@ -223,7 +223,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     told = Streaming(bundle).logits(heard)
     student, saved = load_student(out / "checkpoint.pt")
     with torch.no_grad():
-        choice = torch.eye(4)[[bundle.lookaheads.index(2)]]
+        choice = torch.eye(len(bundle.lookaheads))[[bundle.lookaheads.index(2)]]
         _, lesson, _ = student(torch.from_numpy(heard)[None], choice, student.memory())
     weight, bias = saved["reading"]
     mean = torch.nn.functional.normalize(lesson.heard.emotion[0].chunk(2, dim=1)[0], dim=1)
