@@ -148,6 +148,23 @@ def test_each_rendition_has_shards_of_its_own(tmp_path: Path) -> None:
     assert {told["id"] for told, _ in first} == {told["id"] for told, _ in second}
 
 
+def test_what_teachers_hear_beside_the_mels_travels_with_the_shards_if_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(samples: np.ndarray) -> np.ndarray:
+        return np.full((len(samples) // 384, 288), len(samples), np.float32)
+
+    monkeypatch.setattr("quantize.speech._encode", encode)
+    out, _ = prepared(tmp_path, renditions=2, speech=True)
+    for rendition in (0, 1):
+        for _, stream in read(out / "shards", "train", rendition):
+            assert stream.speech.shape == (len(stream.mels), 288)
+            assert stream.speech.min() == stream.speech.max() > 0
+    assert corpus(out).make(1).speech.shape[1] == 288
+    bare, _ = prepared(tmp_path)
+    assert corpus(bare).make(0).speech.shape[1] == 0
+
+
 def corpus(out: Path, **changed: object) -> Corpus:
     asked = {"data": [str(out)], "noise": None, "repeat": {}, "times": 12} | changed
     return read_corpus(out=out.parent, seed=0, **asked)  # type: ignore[arg-type]
