@@ -2,8 +2,8 @@
 
 The whole runtime is measured (features, engines, gate, idle motion) at each declared delay on clips
 never trained on, beside the loudness of the voice as the trivial baseline, the captured face as the
-best there can be, and the teacher it was distilled from (``--teacher``). Writes
-``results/accuracy.json`` and plots.
+best there can be, the teachers it was distilled from (``--teacher``) and an earlier bundle
+(``--before``). Writes ``results/accuracy.json`` and plots.
 """
 
 from __future__ import annotations
@@ -88,31 +88,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument(
         "--head", type=Path, metavar="GLB", help="a head with ARKit shapes: errors in mm"
     )
-    p.add_argument("--teacher", type=Path, metavar="CHECKPOINT", help="of 'train teacher'")
+    p.add_argument(
+        "--teacher", type=Path, action="append", metavar="CHECKPOINT",
+        help="of 'train teacher'; repeatable, their faces are averaged",
+    )  # fmt: skip
+    p.add_argument("--before", type=Path, metavar="DIR", help="an earlier bundle")
     args = p.parse_args(argv)
     try:
         bundle = read_bundle(args.bundle)
         head = read_head(args.head) if args.head else None
         clips = trials(args.data)
-        taught = of_teacher(args.teacher, clips) if args.teacher else None
+        taught = of_teachers(args.teacher, clips) if args.teacher else None
+        before = of_bundle(read_bundle(args.before), clips) if args.before else None
     except EdgeError as error:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)
         return error.status
-    print(f"written: {measure(bundle, clips, head, taught)}")
+    print(f"written: {measure(bundle, clips, head, taught, before)}")
     return 0
 
 
-def of_teacher(checkpoint: Path, clips: Sequence[Trial]) -> Faces:
-    """Every trial's faces by a teacher, which hears whole clips."""
-    from quantize import evaluate  # which imports this file, and torch
+def of_teachers(checkpoints: Sequence[Path], clips: Sequence[Trial]) -> Faces:
+    """Every trial's mean face by teachers, which hear whole clips."""
+    from quantize.evaluate import of_teacher  # which imports this file, and torch
 
-    return evaluate.of_teacher(checkpoint, clips)
+    each = [of_teacher(checkpoint, clips) for checkpoint in checkpoints]
+    return {t.id: np.mean([faces[t.id] for faces in each], axis=0) for t in clips}
 
 
 def measure(
-    bundle: Bundle, clips: Sequence[Trial], head: Head | None, taught: Faces | None
+    bundle: Bundle,
+    clips: Sequence[Trial],
+    head: Head | None,
+    taught: Faces | None,
+    before: Faces | None,
 ) -> Path:
-    """Score the bundle at each look-ahead, both baselines and a teacher; print, draw, write."""
+    """Score the bundle at each look-ahead and what to hold it against; print, draw, write."""
     results: dict[str, dict[str, Row]] = {}
     for lookahead in bundle.lookaheads:
         faces = of_bundle(bundle, clips, lookahead)
@@ -128,8 +138,9 @@ def measure(
         "loudness": score(loudness(clips), clips, head),
         "captured": score(captured(clips), clips, head),
     }
-    if taught:
-        baselines["teacher"] = score(taught, clips, head)
+    for name, other in (("teacher", taught), ("before", before)):
+        if other:
+            baselines[name] = score(other, clips, head)
     print_table({f"look-ahead {k}": v for k, v in results.items()} | baselines)
     default = f"{bundle.lookahead * 1000 / FPS:.0f} ms"
     plot_bars({n: results[default][n] for n in PAIRED}, report.RESULTS / "accuracy.png")

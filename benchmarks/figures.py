@@ -31,20 +31,62 @@ def measured(record: Record) -> str:
 
 
 def accuracy(record: Record) -> str:
-    """Correlation with captured faces, for the default look-ahead and for none."""
+    """Correlation with captured faces, for the default look-ahead, for none and of the teacher."""
     found = record["results"]
+    shown = {
+        ahead: found["by_lookahead"][ahead] for ahead in dict.fromkeys([found["default"], "0 ms"])
+    }
+    if "teacher" in found["baselines"]:
+        shown["teacher, the whole clip"] = found["baselines"]["teacher"]
     body = [
         [
             ahead, name, row["clips"], f"{row['r_jaw']:.2f}", f"{row['r_jaw_log_energy']:.2f}",
             f"{row['r_mouth_live']:.2f}", f"{row['r_mouth_all']:.2f}",
             f"{row['std_ratio_jaw']:.2f}", f"{row['jitter_ratio_jaw']:.2f}",
         ]
-        for ahead in dict.fromkeys([found["default"], "0 ms"])
-        for name, row in found["by_lookahead"][ahead].items()
+        for ahead, sets in shown.items()
+        for name, row in sets.items()
         if "r_jaw" in row
     ]  # fmt: skip
     head = "look-ahead|clips of|clips|jaw|loudness alone, jaw|other live mouth shapes"
     return rows([*head.split("|"), "all that move", "spread", "jitter"], body)
+
+
+def students(record: Record) -> str:
+    """Teacher, student at each look-ahead, the bundle before and loudness, on the same clips."""
+    found = record["results"]
+    others, aheads = found["baselines"], found["by_lookahead"]
+    shown = {"teacher, the whole clip": others.get("teacher")}
+    shown |= {f"student, {ahead}": sets for ahead, sets in aheads.items()}
+    shown |= {"the bundle before, 67 ms": others.get("before"), "loudness": others["loudness"]}
+    body = []
+    for name, sets in shown.items():
+        if sets is None:
+            continue
+        paired = [row for row in sets.values() if "r_jaw" in row]
+        legible = [row["contrasts"]["auc_mean"] for n, row in sets.items() if n in LEGIBLE]
+        quiet = [v for n, v in sets["made silence"].items() if n != "clips"]
+        body.append(
+            [
+                name,
+                *(
+                    f"{_number(row['r_jaw'])} / {_number(row.get('r_mouth_live'))}"
+                    for row in paired
+                ),
+                *(f"{area:.2f}" for area in legible),
+                f"{_number(paired[1]['jaw_in_silence'], 3)} / {max(quiet):.3f}",
+                " / ".join(_number(row["jitter_ratio_jaw"]) for row in paired),
+            ]
+        )
+    head = "jaw / other live shapes|GRID s1|FACEGOOD|unseen talkers|lips legible, EMO-DB|LibriVox"
+    return rows([*head.split("|"), "jaw in silence: FACEGOOD / worst made", "jitter"], body)
+
+
+LEGIBLE = ("EMO-DB, two unseen talkers", "LibriVox, unseen talker")
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def systems(record: Record) -> str:
@@ -173,6 +215,7 @@ def encode(record: Record) -> str:
 # Table -> (its JSON, its function).
 TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "accuracy": ("accuracy", accuracy),
+    "students": ("accuracy", students),
     "systems": ("peers", systems),
     "latency": ("latency", latency),
     "reconnects": ("reconnects", reconnects),
