@@ -1,7 +1,9 @@
 """The codebook on captures it never saw: ``python -m benchmarks.codebook CHECKPOINT``.
 
 How many codes are used, how much of the motion they keep beside principal components at the same
-bits a second, and the error of each shape. Writes ``results/codebook.json`` and a plot.
+bits a second, and the error of each shape. With ``--teacher`` also how many codes are used by what
+the codebook was taught: captures and that teacher's faces. Writes ``results/codebook.json`` and a
+plot.
 """
 
 from __future__ import annotations
@@ -16,11 +18,23 @@ import numpy as np
 
 from benchmarks import report
 from edge.contract import ARKIT_52, FPS, EdgeError, Floats
-from quantize.codebook import Motion, bits_per_second, explained, measure, motion, through
+from quantize.codebook import (
+    Motion,
+    bits_per_second,
+    explained,
+    measure,
+    motion,
+    through,
+    with_spoken,
+)
 from quantize.data import load
 from quantize.open import open_run
 
 SETS = ("facegood_paired", "grid_s1_video_blendshapes", "livelinkface_captures_noaudio")
+
+
+VOICES = ("emodb", "librispeech_261spk")
+"""Sets whose faces a teacher made for it."""
 
 
 def components(taught: Motion, held: Motion, bits: float) -> dict[str, Any]:
@@ -93,12 +107,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser("benchmarks.codebook", description=__doc__.split("\n")[0])
     p.add_argument("checkpoint", type=Path)
     p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p.add_argument("--teacher", type=Path, metavar="CHECKPOINT", help="of 'train teacher'")
     args = p.parse_args(argv)
     from models.codebook import Codebook, CodebookConfig
 
     try:
         net = open_run(args.checkpoint, "codebook", Codebook, CodebookConfig)
         clips, _ = load([args.data / name for name in SETS])
+        spoken = load([args.data / name for name in VOICES])[0] if args.teacher else []
     except EdgeError as error:
         print(f"benchmarks.codebook: {error}", file=sys.stderr)
         return error.status
@@ -115,6 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "principal_components": components(taught, held, bits),
         "shapes": shapes,
     }
+    if args.teacher:
+        voices = [c for c in (*clips, *spoken) if c.split == "train"]
+        found["taught"] = measure(net, with_spoken(taught, voices, args.teacher, seed=0))
     plot(shapes, report.RESULTS / "codebook.png")
     print({k: v for k, v in found.items() if k != "shapes"})
     print(f"written: {report.write('codebook', found)}")

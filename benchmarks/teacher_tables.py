@@ -20,10 +20,15 @@ def codebook(record: Record) -> str:
             bits, f"{pca['explained']:.1%}",
         ],
     ]  # fmt: skip
-    used = found["all"]
+    titles = {"taught": "captures and the teacher's faces", "all": "captures alone"}
+    used = [
+        f"{found[key]['slow_used']:.1%} of the slow and {found[key]['fast_used']:.1%} of the fast "
+        f"codes over {title}"
+        for key, title in titles.items()
+        if key in found
+    ]
     return rows(["motion as", "bits a second", "variance kept"], body) + (
-        f"\nOver all captures {used['slow_used']:.1%} of the slow and {used['fast_used']:.1%} of "
-        "the fast codes are used.\n"
+        f"\nUsed: {'; '.join(used)}.\n"
     )
 
 
