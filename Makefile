@@ -46,8 +46,8 @@ test-base:
 	.venv-base/bin/pip install --quiet --disable-pip-version-check -e '.[preview]' pytest hypothesis python-osc
 	.venv-base/bin/python -m pytest -m "not slow and not toolchain" --ignore tests/test_systemd_boot.py
 
-# The shipped bundle from data to networks: 45 minutes on two cores, resumable. TEACHERS=runs takes
-# those that `make teachers` trained.
+# A bundle from data and teachers to networks: 45 minutes on two cores, resumable. TEACHERS=runs takes
+# teachers that `make teachers` trained.
 DATA ?= ../shared/data
 RUNS ?= runs
 TEACHERS ?= models/checkpoints
@@ -57,8 +57,8 @@ bundle: $(VENV)/.test
 		--teacher $(TEACHERS)/teacher/checkpoint.pt --embedding $(TEACHERS)/emotion/checkpoint.pt \
 		--codebook $(TEACHERS)/codebook/checkpoint.pt $(PAIRED) --data $(DATA)/emodb \
 		--data $(DATA)/librispeech_261spk --data $(DATA)/speech_misc --noise $(DATA)/noise_rir
-	$(BIN)/edge-quantize quantize $(RUNS)/student/checkpoint.pt --out edge/bundles/default \
-		--threads 1 --report benchmarks/results
+	$(BIN)/edge-quantize quantize $(RUNS)/student/checkpoint.pt --out $(RUNS)/bundle \
+		--threads 1
 
 # The four teachers, from data to checkpoints under RUNS: an hour and a half, resumable.
 PAIRED := --data $(DATA)/facegood_paired --data $(DATA)/grid_s1_video_blendshapes

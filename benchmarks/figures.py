@@ -82,6 +82,25 @@ def students(record: Record) -> str:
     return rows([*head.split("|"), "jaw in silence: FACEGOOD / worst made", "jitter"], body)
 
 
+def card(record: Record) -> str:
+    """The bundle at its own look-ahead by speaker and language, for its model card."""
+    found = record["results"]
+    sets = found["by_lookahead"][found["default"]]
+    body = []
+    for name, voices in VOICES.items():
+        row, contrasts = sets[name], sets[name].get("contrasts", {})
+        both = [row.get("r_jaw"), row.get("r_mouth_live"), contrasts.get("auc_mean")]
+        body.append([voices, row["clips"], *map(_number, both)])
+    return rows(["voices", "clips", "jaw", "other live shapes", "lips legible"], body)
+
+
+VOICES = {
+    "GRID s1, unseen sentences": "GRID s1, an English man whose face was learned; new sentences",
+    "FACEGOOD, unseen clip": "FACEGOOD, a Mandarin speaker whose face was learned; a new take",
+    "GRID, five unseen talkers": "five unseen English talkers, 3 s each",
+    "EMO-DB, two unseen talkers": "two unseen German actors, in seven emotions",
+    "LibriVox, unseen talker": "an unseen English reader",
+}
 LEGIBLE = ("EMO-DB, two unseen talkers", "LibriVox, unseen talker")
 
 
@@ -216,6 +235,7 @@ def encode(record: Record) -> str:
 TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "accuracy": ("accuracy", accuracy),
     "students": ("accuracy", students),
+    "card": ("accuracy", card),
     "systems": ("peers", systems),
     "latency": ("latency", latency),
     "reconnects": ("reconnects", reconnects),
@@ -273,7 +293,8 @@ def filled(text: str, folder: Path = RESULTS) -> str:
 
 def pages() -> list[Path]:
     """The files that may hold tables."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    card = ROOT / "edge" / "bundles" / "default" / "README.md"
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), card]
 
 
 def stale() -> list[Path]:

@@ -27,9 +27,9 @@ class StudentConfig:
 
     lookaheads: tuple[int, ...] = (0, 2, 4, 8)
     """Faces of delay the student was trained for; one set of weights serves all."""
-    width: int = 160
+    width: int = 192
     """Channels of the convolutional stem."""
-    hidden: int = 176
+    hidden: int = 224
     """Hidden units of each of the generator's two GRUs."""
     shared: int = 64
     """What codes and emotion are read from."""
@@ -47,9 +47,9 @@ class StudentConfig:
     """Length of the teacher's content feature, learned in training only."""
     decoder: int = 80
     """Hidden units of the decoder's GRU."""
-    dropout: float = 0.25
+    dropout: float = 0.05
     """Of what enters each GRU and the output layers; training only."""
-    sampled: float = 0.15
+    sampled: float = 0.05
     """Share of the streams whose codes are drawn in training, so that the decoder knows both."""
     visemes: int = 15
     """Classes of the auxiliary head, used in training only."""
@@ -106,7 +106,7 @@ class Generator(nn.Module):
     def hear(
         self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Everything but the outputs: features (B, T, 2 x 176), state."""
+        """Everything but the outputs: features (B, T, 2 x 224), state."""
         near, wide, slow, deep = state
         x, near = self.near(mels, near)
         x = torch.relu(x)

@@ -70,14 +70,14 @@ class RunConfig:
     """Streams trained side by side; state is carried along each."""
     window: int = 200
     """Faces between two updates (back-propagation is cut there, state is not)."""
-    rate: float = 2e-3
+    rate: float = 3e-3
     """Peak learning rate; 200 steps of warm-up, then a cosine down to a hundredth."""
     velocity: float = 4.0
     viseme: float = 0.5
     closure: float = 0.03
     teacher: tuple[str, ...] = ()
     """Checkpoints of ``train teacher``; their mean face is what unpaired voices show."""
-    share: float = 0.5
+    share: float = 0.75
     """Of the teachers' face, the rest is the spoken viseme's, where a voice has no face."""
     trust: float = 0.8
     """Weight of such a face; a captured one's is 1."""
@@ -86,8 +86,8 @@ class RunConfig:
     embedding: str | None = None
     codes: float = 0.05
     """Weight of the teachers' codes; the next two likewise."""
-    emotion: float = 0.05
-    content: float = 0.05
+    emotion: float = 0.2
+    content: float = 0.1
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     average: float = 0.998
