@@ -7,9 +7,15 @@ from pathlib import Path
 
 
 def git_commit() -> str:
-    """The commit of this code, with ``+`` if it was changed since; ``unknown`` outside git."""
-    here = Path(__file__).parent
-    commands = (["git", "rev-parse", "--short=12", "HEAD"], ["git", "status", "--porcelain"])
+    """The commit of this code, with ``+`` if it was changed since; ``unknown`` outside git.
+
+    What benchmarks write does not count as changed code.
+    """
+    here = Path(__file__).parents[1]
+    commands = (
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        ["git", "status", "--porcelain", "--", ".", ":!benchmarks/results"],
+    )
     try:
         head, changed = (
             subprocess.run(c, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
