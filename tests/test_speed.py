@@ -62,13 +62,13 @@ def test_what_a_bundle_s_networks_hold_and_do_is_counted_by_hand(tmp_path: Path)
     onnx = pytest.importorskip("onnx", reason="onnx is not installed: networks are not counted")
     from onnx import TensorProto, helper
 
-    for name, rows in (("generator", 3), ("decoder", 5)):
-        weight = helper.make_tensor("w", TensorProto.FLOAT, [rows, 4], [0.0] * rows * 4)
-        bias = helper.make_tensor("b", TensorProto.FLOAT, [4], [0.0] * 4)
+    for name, rows in (("generator", 300), ("decoder", 500)):
+        weight = helper.make_tensor("w", TensorProto.FLOAT, [rows, 400], [0.0] * rows * 400)
+        bias = helper.make_tensor("b", TensorProto.FLOAT, [400], [0.0] * 400)
         axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])  # not a parameter
         x, y = (
             helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, k])
-            for n, k in (("x", rows), ("y", 4))
+            for n, k in (("x", rows), ("y", 400))
         )
         node = helper.make_node("Gemm", ["x", "w", "b"], ["y"])
         graph = helper.make_graph([node], name, [x], [y], [weight, bias, axes])
@@ -81,8 +81,8 @@ def test_what_a_bundle_s_networks_hold_and_do_is_counted_by_hand(tmp_path: Path)
         decoder=Network("decoder.onnx", "", {"state.gru": (1, 50)}, {}),
     )
     assert networks(bundle) == {
-        "parameters": 12 + 4 + 20 + 4,
-        "gflop_per_10_s": round(2 * (12 + 20) * 600 / 1e9, 3),
+        "parameters": 300 * 400 + 400 + 500 * 400 + 400,
+        "gflop_per_10_s": 0.384,  # 2 * 320,000 * 600
         "state_kb": 1.0,
     }
     real = networks(read_bundle(DEFAULT))
