@@ -60,7 +60,7 @@ bundle: $(VENV)/.test
 	$(BIN)/edge-quantize quantize $(RUNS)/student/checkpoint.pt --out $(RUNS)/bundle \
 		--threads 1
 
-# The four teachers, from data to checkpoints under RUNS: an hour and a half, resumable.
+# The four teachers, from data to checkpoints under RUNS: about an hour, resumable.
 PAIRED := --data $(DATA)/facegood_paired --data $(DATA)/grid_s1_video_blendshapes
 teachers: $(VENV)/.test
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[teachers]'
