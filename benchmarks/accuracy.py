@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,11 @@ def measure(
     """Score the bundle at each look-ahead and what to hold it against; print, draw, write."""
     results: dict[str, dict[str, Row]] = {}
     for lookahead in bundle.lookaheads:
-        faces = of_bundle(bundle, clips, lookahead)
+        pipeline = open_pipeline(bundle, lookahead)
+        faces = {t.id: faces_of(pipeline, t.samples) for t in clips}
         results[f"{lookahead * 1000 / FPS:.0f} ms"] = score(faces, clips, head)
         if lookahead == bundle.lookahead:
+            cut = crops(partial(faces_of, pipeline), faces, clips)
             first = clips[0]
             plot_sentence(first, faces[first.id], report.RESULTS / "sentence.png")
             if taught:
@@ -145,7 +148,6 @@ def measure(
     default = f"{bundle.lookahead * 1000 / FPS:.0f} ms"
     plot_bars({n: results[default][n] for n in PAIRED}, report.RESULTS / "accuracy.png")
     plot_lookahead(results, baselines.get("teacher"), PAIRED, report.RESULTS / "lookahead.png")
-    cut = crops(open_pipeline(bundle, None), clips)
     print("cut at the start:", cut)
     record = {"default": default, "by_lookahead": results, "baselines": baselines, "crops": cut}
     return report.write("accuracy", record, bundle.folder)

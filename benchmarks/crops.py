@@ -6,15 +6,14 @@ for long: half a second after the cut the face should be the one of the whole cl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.scoring import LOWER
+from benchmarks.scoring import JAW, LOWER, Faces
 from benchmarks.trials import MADE, Trial
-from edge.contract import FPS, SAMPLE_RATE, AudioBlock, Floats
-from edge.pipeline import Pipeline
+from edge.contract import FPS, SAMPLE_RATE, Floats
 
 CUTS = (0.1, 0.5, 1.0, 2.0)
 """Seconds cut from the start."""
@@ -24,38 +23,33 @@ LEAST = 1.0
 """Seconds that have to be left to compare."""
 
 
-def crops(pipeline: Pipeline, trials: Sequence[Trial]) -> dict[str, dict[str, Any]]:
+def crops(
+    show: Callable[[Floats], Floats], whole: Faces, trials: Sequence[Trial]
+) -> dict[str, dict[str, Any]]:
     """Cut -> how far the lower face is from the whole clip's, over all clips that are long enough.
 
+    ``show`` makes the faces (n, 52) of samples from a fresh start, as it made those in ``whole``.
     In ARKit weights: median and 99th percentile over faces of the largest difference of any shape,
     and the correlation of the jaw.
     """
     spoken = [t for t in trials if t.set != MADE]
-    whole = {t.id: shown(pipeline, t.samples) for t in spoken}
     found = {}
     for cut in CUTS:
         faces, settled = round(cut * FPS), round(SETTLED * FPS)
         long = [t for t in spoken if t.faces - faces - settled >= LEAST * FPS]
         if not long:
             continue
-        later = [shown(pipeline, t.samples[faces * SAMPLE_RATE // FPS :]) for t in long]
+        later = [show(t.samples[faces * SAMPLE_RATE // FPS :]) for t in long]
         pairs = [
             (whole[t.id][faces + settled :], cropped[settled : t.faces - faces])
             for t, cropped in zip(long, later, strict=True)
         ]
         both = [np.concatenate(side) for side in zip(*pairs, strict=True)]
-        apart = np.abs(both[0] - both[1]).max(1)
+        apart = np.abs(both[0] - both[1])[:, LOWER].max(1)
         found[f"{cut:g} s"] = {
             "clips": len(long),
             "apart_p50": float(np.median(apart)),
             "apart_p99": float(np.percentile(apart, 99)),
-            "r_jaw": float(np.corrcoef(both[0][:, 0], both[1][:, 0])[0, 1]),
+            "r_jaw": float(np.corrcoef(both[0][:, JAW], both[1][:, JAW])[0, 1]),
         }
     return found
-
-
-def shown(pipeline: Pipeline, samples: Floats) -> Floats:
-    """(faces, lower shapes) of a clip from a fresh start; the jaw is the first column."""
-    pipeline.restart()
-    frames = pipeline.push(AudioBlock(samples, 0, 0.0)) + pipeline.flush(0.0)
-    return np.stack([frame.weights for frame in frames])[:, LOWER]

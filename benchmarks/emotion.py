@@ -27,6 +27,7 @@ from edge.audio import read_audio
 from edge.bundle import Bundle, read_bundle
 from edge.contract import FPS, SAMPLE_RATE, EdgeError, Floats, InputError
 from edge.engine import open_engines
+from edge.feeling import Feeling
 from models.embedding import Embedding, EmbeddingConfig
 from quantize.codebook import motion
 from quantize.data import EMOTIONS, Clip, load
@@ -124,7 +125,7 @@ class Streaming:
         tables = bundle.tables()
         if tables is None:
             raise InputError(f"{bundle.folder}: this bundle hears no emotion; distil one")
-        self._weight, self._bias = tables.emotion_weight, tables.emotion_bias
+        self._feeling = Feeling(bundle.emotions, *tables[1:])
         self._generator, _ = open_engines(bundle, "onnxruntime")
         self._choice = np.eye(len(bundle.lookaheads), dtype=np.float32)[
             [bundle.lookaheads.index(bundle.lookahead)]
@@ -136,8 +137,7 @@ class Streaming:
         rows = []
         for mel in mels:
             told = self._generator.step(mels=mel[None, None], lookahead=self._choice)
-            mean, _ = np.split(told["emotion"][0, 0], 2)
-            rows.append(self._weight @ (mean / np.linalg.norm(mean)) + self._bias)
+            rows.append(self._feeling.logits(told["emotion"]))
         return torch.from_numpy(np.stack(rows)[min(self.START, len(rows) - 1) :])
 
 

@@ -36,10 +36,16 @@ class Feeling:
         self.uncertainty = 0.0
         """Mean standard deviation of the embedding, whose means lie on the unit sphere."""
 
+    def logits(self, emotion: Floats) -> Floats:
+        """(E,) what the generator's output (1, 1, 2 D) says at this very moment."""
+        mean = emotion[0, 0, : emotion.shape[2] // 2]
+        read: Floats = self._weight @ (mean / max(float(np.linalg.norm(mean)), 1e-6)) + self._bias
+        return read
+
     def take(self, emotion: Floats) -> None:
         """One look at the generator's output (1, 1, 2 D), while somebody speaks."""
-        mean, log_variance = np.split(emotion[0, 0], 2)
-        logits = self._weight @ (mean / max(float(np.linalg.norm(mean)), 1e-6)) + self._bias
+        log_variance = emotion[0, 0, emotion.shape[2] // 2 :]
+        logits = self.logits(emotion)
         chances = np.exp(logits - logits.max())
         self._chances += (chances / chances.sum() - self._chances) * np.float32(SHARE)
         deviation = float(np.exp(0.5 * np.clip(log_variance, -20, 5)).mean())

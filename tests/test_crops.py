@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is not tested")
 
-from benchmarks.crops import crops, shown
+from benchmarks.accuracy import faces_of
+from benchmarks.crops import crops
 from benchmarks.trials import Trial
 from edge.audio import read_audio
 from edge.bundle import DEFAULT, read_bundle
@@ -45,10 +48,16 @@ class Leaky:
         return []
 
 
+def cut(pipeline: Any, trial: Trial) -> dict[str, dict[str, Any]]:
+    """What cutting the start of one clip does to a pipeline's faces."""
+    show = partial(faces_of, pipeline)
+    return crops(show, {trial.id: show(trial.samples)}, [trial])
+
+
 def test_only_what_was_heard_before_the_cut_moves_the_face() -> None:
     sound = (0.5 + 0.4 * np.sin(np.arange(48_000) / 900)).astype(np.float32)
     trial = Trial("x", "a set", "somebody", sound)
-    at_once = crops(Leaky(0.0), [trial])
+    at_once = cut(Leaky(0.0), trial)
     assert set(at_once) == {"0.1 s", "0.5 s", "1 s"}, "2 s leave too little"
     for row in at_once.values():
         assert (row["clips"], row["apart_p99"], row["r_jaw"]) == (1, 0.0, pytest.approx(1.0))
@@ -62,7 +71,7 @@ def test_only_what_was_heard_before_the_cut_moves_the_face() -> None:
 
     # 0.1 s are 6 faces; 30 more are left to settle in.
     apart = np.abs(np.array(jaws(0)[36:]) - np.array(jaws(6)[30:]))
-    row = crops(Leaky(0.99), [trial])["0.1 s"]
+    row = cut(Leaky(0.99), trial)["0.1 s"]
     assert row["apart_p50"] == pytest.approx(np.median(apart), rel=1e-3)
     assert row["apart_p99"] == pytest.approx(np.percentile(apart, 99), rel=1e-3)
 
@@ -71,10 +80,10 @@ def test_the_shipped_face_is_the_whole_clip_s_half_a_second_after_a_cut() -> Non
     bundle = read_bundle(DEFAULT)
     pipeline = Pipeline(bundle, open_engines(bundle, "onnxruntime"))
     trial = Trial("demo", "a set", "somebody", read_audio(DEMO))
-    assert len(shown(pipeline, trial.samples)) == trial.faces
-    found = crops(pipeline, [trial])
+    assert len(faces_of(pipeline, trial.samples)) == trial.faces
+    found = cut(pipeline, trial)
     assert len(found) == 4
-    for cut, row in found.items():
+    for start, row in found.items():
         assert row["clips"] == 1
-        assert row["apart_p50"] < 0.03, cut
-        assert row["r_jaw"] > 0.98, cut
+        assert row["apart_p50"] < 0.03, start
+        assert row["r_jaw"] > 0.98, start
