@@ -1,7 +1,8 @@
 """Causal layers whose memory is an argument: ``y, past = layer(x, past)``.
 
-One forward trains (T frames at a time), streams (T = 1) and exports. Calling with the past that the
-last call returned gives the same as one call over everything.
+One forward trains (x of T frames, (B, T, C)), streams and exports (x of one frame, (B, C), which
+needs no operators to add and drop the axis). Calling with the past that the last call returned
+gives the same as one call over everything.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 class CausalConv(nn.Module):
     """A convolution over time that hears only the past.
 
-    x (B, T, C_in) and past (B, kernel - 1, C_in) -> y (B, T, C_out), new past.
+    x (B, T, C_in) or (B, C_in) and past (B, kernel - 1, C_in) -> y as long as x, new past.
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int) -> None:
@@ -30,20 +31,20 @@ class CausalConv(nn.Module):
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve, and remember the last ``kernel - 1`` frames."""
-        seen = torch.cat([past, x], dim=1)  # (B, P + T, C)
-        frames = x.shape[1]
-        if frames == 1:  # the same numbers, without five slices in the exported graph
-            stacked = seen.reshape(len(x), 1, -1)
-        else:
-            stacked = torch.cat([seen[:, k : k + frames] for k in range(self.kernel)], dim=2)
+        if x.dim() == 2:
+            seen = torch.cat([past, x[:, None]], dim=1)
+            return self.linear(seen.flatten(1)), seen[:, 1:]
+        seen, frames = torch.cat([past, x], dim=1), x.shape[1]  # (B, P + T, C)
+        stacked = torch.cat([seen[:, k : k + frames] for k in range(self.kernel)], dim=2)
         return self.linear(stacked), seen[:, frames:]
 
 
 class Gru(nn.Module):
     """A gated recurrent unit (Cho et al. 2014, in cuDNN's form), its cell written as two Gemms.
 
-    x (B, T, C), hidden (B, H) -> y (B, T, H), hidden. Over many frames torch's own kernel runs; one
-    frame is written out, because TensorRT turns a GRU operator into a loop of hundreds of layers.
+    x (B, T, C) or (B, C), hidden (B, H) -> y as long as x, hidden. Over many frames torch's own
+    kernel runs; one frame is written out, because TensorRT turns a GRU operator into a loop of
+    hundreds of layers.
     """
 
     def __init__(self, channels: int, hidden: int) -> None:
@@ -56,19 +57,48 @@ class Gru(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Run over the frames of ``x``, starting from ``hidden``."""
-        if x.shape[1] > 1:
+        if x.dim() == 3:
             y, last = self.gru(x, hidden[None])
             return y, last[0]
         weight_x, weight_h, bias_x, bias_h = self.gru.all_weights[0]
-        from_x = F.linear(x[:, 0], weight_x, bias_x)
+        from_x = F.linear(x, weight_x, bias_x)
         hidden = gru_cell(from_x, F.linear(hidden, weight_h, bias_h), hidden)
-        return hidden[:, None], hidden
+        return hidden, hidden
+
+
+class LeakyMean(nn.Module):
+    """The mean of what was heard, older frames counting less and less.
+
+    x (B, T, C) or (B, C), past (B, C) -> means as long as x, past. ``frames`` is the time constant;
+    there are no weights.
+    """
+
+    def __init__(self, channels: int, frames: float) -> None:
+        super().__init__()
+        self.channels, self.share = channels, 1 / frames
+
+    def memory(self, batch: int) -> Tensor:
+        """The mean before anything was heard."""
+        return torch.zeros(batch, self.channels)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Move the mean along the frames of ``x``."""
+        if x.dim() == 2:
+            past = past + self.share * (x - past)
+            return past, past
+        frame = torch.arange(x.shape[1])
+        kept = (1 - self.share) ** (frame + 1.0)
+        age = frame[:, None] - frame
+        weights = torch.where(age >= 0, self.share * (1 - self.share) ** age.clamp(min=0), 0.0)
+        means = weights @ x + kept[:, None] * past[:, None]
+        return means, means[:, -1]
 
 
 def gru_cell(from_x: Tensor, from_h: Tensor, hidden: Tensor) -> Tensor:
     """One step's gates, given both products (B, 3 H) -> the new hidden state (B, H)."""
-    reset_x, update_x, new_x = from_x.chunk(3, dim=1)
-    reset_h, update_h, new_h = from_h.chunk(3, dim=1)
-    update = torch.sigmoid(update_x + update_h)
-    new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+    units = hidden.shape[1]
+    gates_x, new_x = from_x.split([2 * units, units], dim=1)
+    gates_h, new_h = from_h.split([2 * units, units], dim=1)
+    reset, update = torch.sigmoid(gates_x + gates_h).chunk(2, dim=1)
+    new = torch.tanh(new_x + reset * new_h)
     return new + update * (hidden - new)

@@ -18,7 +18,10 @@ from torch.nn import functional as F
 from edge.contract import ARKIT_52
 from edge.features import N_MELS
 from models.codebook import FAST, SLOW
-from models.layers import CausalConv, Gru
+from models.layers import CausalConv, Gru, LeakyMean
+
+MOOD_FRAMES = 90
+"""Time constant of the emotion: 1.5 s, as long as the window that its teacher hears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,9 @@ class StudentConfig:
     hidden: int = 224
     """Hidden units of each of the generator's two GRUs."""
     shared: int = 64
-    """What codes and emotion are read from."""
+    """What codes are read from."""
+    mood: int = 32
+    """What is averaged over 1.5 s for the emotion to be read from; a moment tells little of it."""
     codes: int = 256
     """Entries of each level of the codebook (``CodebookConfig.codes``)."""
     slow: int = 48
@@ -81,10 +86,11 @@ class Generator(nn.Module):
         self.slow = Gru(width, hidden)
         self.deep = Gru(hidden, hidden)
         # One product where two would read the same int8 features: ONNX Runtime fuses only one.
-        self.parts = config.shared, config.detail
+        self.parts = config.shared, config.detail, config.mood
         self.shared = nn.Linear(hidden + hidden, sum(self.parts))
-        self.sizes = 2 * config.codes, 2 * config.emotion
-        self.out = nn.Linear(config.shared, sum(self.sizes))
+        self.codes = nn.Linear(config.shared, 2 * config.codes)
+        self.mood = LeakyMean(config.mood, MOOD_FRAMES)
+        self.emotion = nn.Linear(config.mood, 2 * config.emotion)
         self.slow_vectors = nn.Linear(config.codes, config.slow, bias=False)
         self.fast_vectors = nn.Linear(config.codes, config.fast, bias=False)
         for vectors in (self.slow_vectors, self.fast_vectors):
@@ -93,44 +99,49 @@ class Generator(nn.Module):
 
     def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before anything was heard, in the order ``forward`` takes it."""
-        layers = (self.near, self.wide, self.slow, self.deep)
+        layers = (self.near, self.wide, self.slow, self.deep, self.mood)
         return tuple(layer.memory(batch) for layer in layers)
 
     def forward(
         self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Heard, tuple[Tensor, ...]]:
         """Run over the frames of ``mels``."""
-        features, state = self.hear(mels, lookahead, state)
-        return self.read(features), state
+        alone = mels.shape[1] == 1
+        x, delay = (mels[:, 0], lookahead) if alone else (mels, lookahead[:, None])
+        features, heard = self.hear(x, delay, state[:-1])
+        out, mood = self.read(features, state[-1])
+        return Heard(*(v[:, None] for v in out)) if alone else out, (*heard, mood)
 
     def hear(
         self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Everything but the outputs: features (B, T, 2 x 224), state."""
+        """Everything but the outputs: features (B, T, 2 x hidden), state but for the mood.
+
+        mels (B, T, 40) with lookahead (B, 1, K); or both without the T for one frame, which gives
+        features (B, 2 x hidden).
+        """
         near, wide, slow, deep = state
         x, near = self.near(mels, near)
         x = torch.relu(x)
         y, wide = self.wide(x, wide)
-        x = torch.relu(x + y + self.delay(lookahead)[:, None])
+        x = torch.relu(x + y + self.delay(lookahead))
         x, slow = self.slow(self.drop(x), slow)
         x = self.drop(x)
         y, deep = self.deep(x, deep)
-        return torch.cat([x, self.drop(y)], dim=2), (near, wide, slow, deep)
+        return torch.cat([x, self.drop(y)], dim=-1), (near, wide, slow, deep)
 
-    def read(self, features: Tensor) -> Heard:
-        """The outputs, from features."""
-        shared, detail = self.shared(features).split(self.parts, dim=2)
-        codes, emotion = self.out(torch.relu(shared)).split(self.sizes, dim=2)
-        slow, fast = codes.chunk(2, dim=2)
-        vectors = self.vectors(slow.softmax(2), fast.softmax(2))
-        return Heard(torch.cat([vectors, detail], dim=2), codes, emotion)
+    def read(self, features: Tensor, past: Tensor) -> tuple[Heard, Tensor]:
+        """The outputs, from features and the mood so far; and the mood."""
+        shared, detail, moment = self.shared(features).split(self.parts, dim=-1)
+        mood, past = self.mood(torch.relu(moment), past)
+        codes = self.codes(torch.relu(shared))
+        slow, fast = codes.chunk(2, dim=-1)
+        latent = torch.cat([*self.vectors(slow.softmax(-1), fast.softmax(-1)), detail], dim=-1)
+        return Heard(latent, codes, self.emotion(mood)), past
 
-    def vectors(self, slow: Tensor, fast: Tensor) -> Tensor:
-        """Chances of the codes, (B, T, 256) each, to expected vectors (B, T, 112)."""
-        # As (B T, 256): a product with two axes is exported as a Gemm under its own name.
-        frames = slow.shape[:2]
-        x, y = self.slow_vectors(slow.flatten(0, 1)), self.fast_vectors(fast.flatten(0, 1))
-        return torch.cat([x, y], dim=1).unflatten(0, frames)
+    def vectors(self, slow: Tensor, fast: Tensor) -> tuple[Tensor, Tensor]:
+        """Chances of the codes, (..., 256) each, to expected vectors (..., 48) and (..., 64)."""
+        return self.slow_vectors(slow), self.fast_vectors(fast)
 
     def drawn(self, codes: Tensor) -> Tensor:
         """Vectors (B, T, 112) of codes drawn by their logits, each held over its span.
@@ -142,7 +153,7 @@ class Generator(nn.Module):
             hard = F.gumbel_softmax(logits, hard=True)
             start = torch.arange(hard.shape[1]) // span * span
             chosen.append(hard[:, start])
-        return self.vectors(*chosen)
+        return torch.cat(self.vectors(*chosen), dim=2)
 
 
 class Decoder(nn.Module):
@@ -170,9 +181,11 @@ class Decoder(nn.Module):
         self, latent: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run over the frames of ``latent``."""
-        latent = self.drop(latent)
-        y, hidden = self.gru(latent, state[0])
-        return self.out(torch.cat([latent, self.drop(y)], dim=2)) * self.spread, (hidden,)
+        alone = latent.shape[1] == 1
+        x = self.drop(latent[:, 0] if alone else latent)
+        y, hidden = self.gru(x, state[0])
+        weights = self.out(torch.cat([x, self.drop(y)], dim=-1)) * self.spread
+        return weights[:, None] if alone else weights, (hidden,)
 
 
 class Lesson(NamedTuple):
@@ -207,8 +220,9 @@ class Student(nn.Module):
         state: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
     ) -> tuple[Tensor, Lesson, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
         """mels (B, T, 40) -> weights (B, T, 52), what training looks at, state."""
-        features, generator = self.generator.hear(mels, lookahead, state[0])
-        heard = self.generator.read(features)
+        *before, past = state[0]
+        features, generator = self.generator.hear(mels, lookahead[:, None], tuple(before))
+        heard, mood = self.generator.read(features, past)
         latent = heard.latent
         if self.training:
             rows = torch.rand(len(mels), 1, 1) < self.config.sampled
@@ -217,4 +231,4 @@ class Student(nn.Module):
             latent = torch.cat([torch.where(rows, drawn, mean), detail], dim=2)
         weights, decoder = self.decoder(latent, state[1])
         lesson = Lesson(heard, self.viseme_head(features), self.content_head(features))
-        return weights, lesson, (generator, decoder)
+        return weights, lesson, ((*generator, mood), decoder)

@@ -24,7 +24,7 @@ from quantize.open import averaged
 OPSET = 18
 """The newest that TensorRT 10.3 (JetPack 6) reads with a margin."""
 
-STATES = {"generator": ("near", "wide", "slow", "deep"), "decoder": ("gru",)}
+STATES = {"generator": ("near", "wide", "slow", "deep", "mood"), "decoder": ("gru",)}
 OUTPUTS = {"generator": Heard._fields, "decoder": ("weights",)}
 
 

@@ -138,7 +138,7 @@ def _float_tensors(model: onnx.ModelProto) -> list[str]:
         for v in [*typed.value_info, *typed.output]
         if v.type.tensor_type.elem_type == TensorProto.FLOAT
     ]
-    return [n for n in floats if n in made and not n.startswith("state_out.")]
+    return [n for n in floats if n in made]
 
 
 def best_peaks(

@@ -34,12 +34,12 @@ class Stepper:
         self._names = [v.name for v in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, Floats]) -> dict[str, Floats]:
-        """Inputs (T, *shape) -> every output and watched tensor (T, *shape)."""
+        """Inputs (T, *shape) -> every output, state and watched tensor (T, *shape)."""
         state, rows = dict(self._states), []
         for t in range(len(next(iter(inputs.values())))):
             now = {name: values[t] for name, values in inputs.items()}
             out = dict(zip(self._names, self._session.run(None, now | state), strict=True))
-            state = {name: out.pop(name.replace("state.", "state_out.", 1)) for name in state}
+            state = {name: out[name.replace("state.", "state_out.", 1)] for name in state}
             rows.append(out)
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 

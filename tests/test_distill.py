@@ -24,6 +24,7 @@ from edge.pipeline import Pipeline
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.content import ContentConfig
 from models.embedding import Embedding, EmbeddingConfig
+from models.layers import LeakyMean
 from models.student import Generator, StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.cli import main
@@ -116,6 +117,22 @@ def test_the_divergence_of_two_emotions_by_hand() -> None:
     assert mood_loss(torch.tensor([[[1.5, 0.0]]]), same).item() == pytest.approx(0.5)
     wide = torch.tensor([[[0.5, math.log(2)]]])
     assert mood_loss(wide, same).item() == pytest.approx(0.5 * (math.log(2) - 0.5))
+
+
+def test_the_mood_forgets_with_its_time_constant_however_it_is_fed() -> None:
+    layer, x = LeakyMean(2, 90), torch.randn(1, 200, 2, generator=torch.manual_seed(0))
+    whole, last = layer(x, layer.memory(1))
+    half, past = layer(x[:, :70], layer.memory(1))
+    rest, past = layer(x[:, 70:], past)
+    assert torch.allclose(torch.cat([half, rest], dim=1), whole, atol=1e-6)
+    past, single = layer.memory(1), []
+    for frame in x.unbind(1):
+        mean, past = layer(frame, past)
+        single.append(mean)
+    assert torch.allclose(torch.stack(single, dim=1), whole, atol=1e-6)
+    assert torch.allclose(past, last, atol=1e-6)
+    steady, _ = layer(torch.ones(1, 90, 2), layer.memory(1))
+    assert steady[0, -1, 0].item() == pytest.approx(1 - math.exp(-1), abs=0.01)
 
 
 def test_drawn_codes_are_held_over_their_span_and_are_real_codes() -> None:

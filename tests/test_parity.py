@@ -29,7 +29,7 @@ def run(session, state, **inputs):
     names = [o.name for o in session.get_outputs()]
     found = dict(zip(names, session.run(None, inputs | state), strict=True))
     kept = {n.replace("state_out.", "state."): v for n, v in found.items() if "state_out" in n}
-    return found[names[0]], kept
+    return found, kept
 
 
 def zeros(session):
@@ -44,7 +44,8 @@ def zeros(session):
 def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
     mels = torch.randn(1, FRAMES, N_MELS)
     ahead = torch.tensor([[0.0, 0.0, 1.0, 0.0]])
-    wanted = student(mels, ahead, student.memory())[0][0].numpy()
+    weights, lesson, _ = student(mels, ahead, student.memory())
+    wanted, felt = weights[0].numpy(), lesson.heard.emotion[0].numpy()
 
     sessions = {}
     for frames in (1, FRAMES):
@@ -56,17 +57,21 @@ def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
             sessions[name, frames] = onnxruntime.InferenceSession(str(path))
 
     whole = sessions["generator", FRAMES], sessions["decoder", FRAMES]
-    latent, _ = run(whole[0], zeros(whole[0]), mels=mels.numpy(), lookahead=ahead.numpy())
-    offline = run(whole[1], zeros(whole[1]), latent=latent)[0][0]
+    said, _ = run(whole[0], zeros(whole[0]), mels=mels.numpy(), lookahead=ahead.numpy())
+    offline = run(whole[1], zeros(whole[1]), latent=said["latent"])[0]["weights"][0]
 
     generator, decoder = sessions["generator", 1], sessions["decoder", 1]
-    heard_so_far, shown_so_far, faces = zeros(generator), zeros(decoder), []
+    heard_so_far, shown_so_far, faces, moods = zeros(generator), zeros(decoder), [], []
     for t in range(FRAMES):
         frame = mels[:, t : t + 1].numpy()
-        latent, heard_so_far = run(generator, heard_so_far, mels=frame, lookahead=ahead.numpy())
-        weights, shown_so_far = run(decoder, shown_so_far, latent=latent)
-        faces.append(weights[0, 0])
+        now, heard_so_far = run(generator, heard_so_far, mels=frame, lookahead=ahead.numpy())
+        face, shown_so_far = run(decoder, shown_so_far, latent=now["latent"])
+        faces.append(face["weights"][0, 0])
+        moods.append(now["emotion"][0, 0])
 
     assert np.abs(wanted).max() > 0.05  # the networks say something at all
     np.testing.assert_allclose(offline, wanted, atol=1e-4)
     np.testing.assert_allclose(np.stack(faces), wanted, atol=1e-4)
+    assert np.ptp(felt, axis=0).max() > 0.05
+    np.testing.assert_allclose(said["emotion"][0], felt, atol=1e-4)
+    np.testing.assert_allclose(np.stack(moods), felt, atol=1e-4)
