@@ -48,6 +48,8 @@ class StudentConfig:
     """Length of what goes to the decoder beside the codes' vectors."""
     emotion: int = 32
     """Length of an emotion's mean, and of its log-variance (``EmbeddingConfig.size``)."""
+    emotions: int = 8
+    """Emotions that have a name (``EmbeddingConfig.emotions``)."""
     content: int = 160
     """Length of the teacher's content feature, learned in training only."""
     decoder: int = 80
@@ -208,6 +210,8 @@ class Student(nn.Module):
         self.decoder = Decoder(config)
         self.viseme_head = nn.Linear(2 * config.hidden, config.visemes)
         self.content_head = nn.Linear(2 * config.hidden, config.content)
+        self.reading = nn.Linear(config.emotion, config.emotions)
+        """The teacher's: what the mean of an emotion is called (``codes.npz`` of a bundle)."""
 
     def memory(self, batch: int = 1) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """State of both networks before anything was heard."""

@@ -62,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
     train = verbs.add_parser(
         "train",
         help="recordings to a trained student, or to one of its teachers",
-        description="Resumable: the same command goes on where it stopped. Under torchrun the "
-        "teachers' batches are shared among its processes.",
+        description="Resumable: the same command goes on where it stopped. Under torchrun a "
+        "batch is shared among its processes.",
     )
     train.add_argument(
         "what",
@@ -240,9 +240,9 @@ def _train(args: argparse.Namespace, may_take: Sequence[str] = ()) -> None:
 def _trainer(what: str) -> tuple[type[Any], Callable[[Any, Path], object]]:
     """Settings and function that train ``what``."""
     if what == "student":
-        from quantize.train import RunConfig, train
+        from quantize.student import StudentRun, train_student
 
-        return RunConfig, train
+        return StudentRun, train_student
     if what == "codebook":
         from quantize.codebook import CodebookRun, train_codebook
 

@@ -48,7 +48,7 @@ def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     """The student alone, without the runtime's silence gate and idle motion, at 67 ms."""
     from quantize.export import load_student
 
-    student, _ = load_student(checkpoint)
+    student = load_student(checkpoint)
     lookaheads = student.config.lookaheads
     late = min(lookaheads, key=lambda n: abs(n - 4))
     choice = torch.eye(len(lookaheads))[[lookaheads.index(late)]]

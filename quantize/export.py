@@ -18,8 +18,7 @@ from models.student import Decoder, Generator, Heard, Student, StudentConfig
 from quantize.data import EMOTIONS
 from quantize.git import git_commit
 from quantize.lint import require
-from quantize.loop import build
-from quantize.open import averaged
+from quantize.open import open_run, settings_of
 
 OPSET = 18
 """The newest that TensorRT 10.3 (JetPack 6) reads with a margin."""
@@ -28,17 +27,11 @@ STATES = {"generator": ("near", "wide", "slow", "deep", "mood"), "decoder": ("gr
 OUTPUTS = {"generator": Heard._fields, "decoder": ("weights",)}
 
 
-def load_student(checkpoint: Path) -> tuple[Student, dict[str, Any]]:
-    """The averaged weights of a checkpoint, and everything else that it holds."""
+def load_student(checkpoint: Path) -> Student:
+    """The averaged weights of a checkpoint."""
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: no such checkpoint; train one with edge-quantize train")
-    saved: dict[str, Any] = {}
-
-    def sized(whole: dict[str, Any]) -> Student:
-        saved.update(whole)
-        return Student(build(StudentConfig, whole["sizes"]))
-
-    return averaged(checkpoint, sized), saved
+    return open_run(checkpoint, "student", Student, StudentConfig)
 
 
 class _Step(nn.Module):
@@ -56,7 +49,7 @@ class _Step(nn.Module):
 
 def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
     """Write ``generator.onnx``, ``decoder.onnx`` and ``bundle.yaml`` into ``out``."""
-    student, saved = load_student(checkpoint)
+    student, run = load_student(checkpoint), settings_of(checkpoint)
     config = student.config
     if lookahead not in config.lookaheads:
         raise InputError(f"look-ahead {lookahead} was not trained; choose of {config.lookaheads}")
@@ -69,19 +62,19 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
         generator=generator,
         decoder=decoder,
         rest=rest_pose(student, config.lookaheads.index(lookahead)),
-        data=tuple(Path(folder).name for folder in saved["data"]),
+        data=tuple(Path(folder).name for folder in run["data"]),
         git=git_commit(),
     )
-    if "reading" in saved:
-        bundle = replace(bundle, codes=write_tables(student, saved, out), emotions=EMOTIONS)
+    if run["teacher"]:
+        bundle = replace(bundle, codes=write_tables(student, out), emotions=EMOTIONS)
     bundle.write()
     return bundle
 
 
-def write_tables(student: Student, saved: dict[str, Any], out: Path) -> File:
+def write_tables(student: Student, out: Path) -> File:
     """Write ``codes.npz``: what the runtime draws codes from and reads the emotion with."""
-    vectors, (weight, bias) = student.generator.slow_vectors.weight.T, saved["reading"]
-    arrays: list[Any] = [t.detach().numpy().astype(np.float32) for t in (vectors, weight, bias)]
+    vectors, reading = student.generator.slow_vectors.weight.T, student.reading
+    arrays: list[Any] = [t.detach().numpy() for t in (vectors, reading.weight, reading.bias)]
     partial, path = out / "codes.part", out / "codes.npz"
     with partial.open("wb") as file:
         np.savez(file, **dict(zip(Tables._fields, arrays, strict=True)))

@@ -7,6 +7,7 @@ the clip's own time, so that a student that hears it at another tempo finds its 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -59,7 +60,7 @@ class Lessons:
 
     def save(self, path: Path) -> None:
         """Write to a temporary file, then rename."""
-        partial = path.with_suffix(".part")
+        partial = path.with_suffix(f".{os.getpid()}.part")  # other processes of torchrun write too
         with partial.open("wb") as file:
             np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
         partial.rename(path)

@@ -163,7 +163,7 @@ def _trained(
     rounds: int,
 ) -> dict[str, onnx.ModelProto]:
     """The student after quantisation-aware training, exported as fp32."""
-    student = finetune(load_student(checkpoint)[0], peaks, keep, data, rounds, data / "qat.pt")
+    student = finetune(load_student(checkpoint), peaks, keep, data, rounds, data / "qat.pt")
     with TemporaryDirectory() as folder:
         write_networks(student, Path(folder))
         models = {name: onnx.load(Path(folder) / f"{name}.onnx") for name in NETWORKS}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,8 +39,8 @@ from quantize.losses import mood_loss
 from quantize.phones import UNKNOWN
 from quantize.speech import hear
 from quantize.streams import Stream
-from quantize.train import RunConfig, train
-from tests.test_train import NoPhones, config, recordings
+from quantize.student import StudentRun, train_student
+from tests.test_student import NoPhones, config, recordings
 
 __all__ = ["recordings"]
 pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
@@ -180,14 +184,14 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
     (recordings / "t2.csv").unlink()  # one voice without a face
     plain = config(recordings, 2)
-    settings: RunConfig = replace(
+    settings: StudentRun = replace(
         plain,
         teacher=(teachers["teacher"],) * 2,
         codebook=teachers["codebook"],
         embedding=teachers["emotion"],
     )
     out = tmp_path / "run"
-    train(settings, out)
+    train_student(settings, out)
     header, *rows = (out / "log.csv").read_text().splitlines()
     columns = {
         name: [float(r.split(",")[i]) for r in rows] for i, name in enumerate(header.split(","))
@@ -198,7 +202,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     assert len(lessons.faces) == 2 * len(lessons.fast) == 8 * len(lessons.slow)
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
     vectors = torch.load(teachers["codebook"], weights_only=True)["average"]["slow.vectors"]
-    assert torch.equal(saved["student"]["generator.slow_vectors.weight"], vectors.T)  # not learned
+    assert torch.equal(saved["net"]["generator.slow_vectors.weight"], vectors.T)  # not learned
     before = (out / "lessons.npz").stat().st_mtime_ns
     asked = [
         word
@@ -238,19 +242,65 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
 
     heard = hear(sound.samples, 0)
     told = Streaming(bundle).logits(heard)
-    student, saved = load_student(out / "checkpoint.pt")
+    student = load_student(out / "checkpoint.pt")
     with torch.no_grad():
         choice = torch.eye(len(bundle.lookaheads))[[bundle.lookaheads.index(2)]]
         _, lesson, _ = student(torch.from_numpy(heard)[None], choice, student.memory())
-    weight, bias = saved["reading"]
     mean = torch.nn.functional.normalize(lesson.heard.emotion[0].chunk(2, dim=1)[0], dim=1)
-    torch.testing.assert_close(told, (mean @ weight.T + bias)[30:], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(told, student.reading(mean).detach()[30:], atol=1e-4, rtol=1e-4)
 
     tables = bytearray((tmp_path / "bundle" / "codes.npz").read_bytes())
     tables[len(tables) // 2] ^= 1
     (tmp_path / "bundle" / "codes.npz").write_bytes(tables)
     with pytest.raises(MissingError, match=r"codes\.npz: damaged"):
         read_bundle(tmp_path / "bundle")
+
+
+QUIET = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+from quantize import streams, student
+from quantize.loop import read_settings
+from tests.test_student import NoPhones
+
+streams.Aligner, student.hide_bands = NoPhones, lambda mels: mels
+run = read_settings(student.StudentRun, Path(sys.argv[2]))
+student.torch.manual_seed(run.seed)
+student.train_student(run, Path(sys.argv[3]))
+"""
+
+
+def test_two_processes_distil_as_one(
+    recordings: Path, teachers: dict[str, str], tmp_path: Path
+) -> None:
+    (recordings / "t2.csv").unlink()
+    settings = replace(
+        config(recordings, 2),
+        noise_level=0.0,  # each process draws its own noise, and what it drops
+        teacher=(teachers["teacher"],),
+        codebook=teachers["codebook"],
+        embedding=teachers["emotion"],
+    )
+    settings = replace(settings, model=replace(settings.model, dropout=0.0, sampled=0.0))
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(plain_settings(settings)))
+    script = tmp_path / "quiet.py"
+    script.write_text(QUIET)
+    two = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
+    losses = []
+    for name, launch in (("one", []), ("two", [*two, "--master-port", "29518"])):
+        command = [sys.executable, *launch, str(script), str(Path.cwd())]
+        command += [str(tmp_path / "run.yaml"), str(tmp_path / name)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        rows = csv.DictReader((tmp_path / name / "log.csv").open())
+        losses.append([float(row["loss"]) for row in rows])
+    assert len(losses[0]) == 2
+    assert losses[0][0] > losses[0][1]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
 
 
 def test_a_run_that_is_no_teacher_is_refused_by_name(
@@ -264,7 +314,7 @@ def test_a_run_that_is_no_teacher_is_refused_by_name(
         embedding=teachers["emotion"],
     )
     with pytest.raises(InputError, match="a run of 'train codebook', not of 'train teacher'"):
-        train(settings, tmp_path / "run")
+        train_student(settings, tmp_path / "run")
 
 
 def test_a_student_without_the_verb_distill_takes_no_teacher(

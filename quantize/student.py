@@ -1,0 +1,297 @@
+"""Voices, faces and teachers to the student: ``edge-quantize train`` and ``edge-quantize distill``.
+
+It hears long streams side by side, window after window, with the state carried from one to the
+next, as a device will; each stream at a look-ahead of its own. A voice without a face shows what
+the teachers think likely, or without teachers the mean face of each viseme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.contract import ARKIT_52, FPS, INDEX, Floats
+from models.codebook import FAST, SLOW, Codebook, CodebookConfig
+from models.embedding import Embedding, EmbeddingConfig
+from models.student import Lesson, Student, StudentConfig
+from models.teacher import Teacher, TeacherConfig
+from quantize.augment import Rng, hide_bands
+from quantize.corpus import read_corpus
+from quantize.data import DataError
+from quantize.lessons import Lessons, Teachers, neighbours, teach, with_teachers_faces
+from quantize.loop import Schedule, fit, keep_settings, plain_settings
+from quantize.losses import (
+    closure_loss,
+    correlation,
+    mood_loss,
+    shape_loss,
+    velocity_loss,
+    viseme_loss,
+    weighted_mean,
+)
+from quantize.open import open_run
+from quantize.renditions import Renditions
+from quantize.streams import Spoken, Stream
+from quantize.targets import Scale, arkit_spread
+
+CHANGE = 0.1
+"""Share of the streams that change their look-ahead from window to window."""
+
+
+@dataclass(frozen=True)
+class StudentRun:
+    """What decides a run; kept as ``run.yaml`` beside the checkpoint."""
+
+    data: tuple[str, ...]
+    """Folders that ``quantize.data.load`` reads, or the one that ``prepare`` made."""
+    noise: str | None = None
+    """Folder with ``noise/`` and ``rir/`` to mix in; without it only made-up noise is."""
+    seed: int = 0
+    epochs: int = 60
+    renditions: int = 12
+    """How many times the corpus is spoken anew; epochs cycle through them."""
+    repeat: dict[str, int] = field(default_factory=lambda: {"facegood": 3})
+    """How often a source is used in one rendition, where not once."""
+    batch: int = 24
+    """Streams trained side by side; state is carried along each."""
+    window: int = 200
+    """Faces between two updates (back-propagation is cut there, state is not)."""
+    rate: float = 3e-3
+    """Peak learning rate (``Schedule``)."""
+    velocity: float = 4.0
+    viseme: float = 0.5
+    closure: float = 0.03
+    teacher: tuple[str, ...] = ()
+    """Checkpoints of ``train teacher``; their mean face is what unpaired voices show."""
+    share: float = 0.75
+    """Of the teachers' face, the rest is the spoken viseme's, where a voice has no face."""
+    trust: float = 0.8
+    """Weight of such a face; a captured one's is 1."""
+    codebook: str | None = None
+    """Checkpoint of ``train codebook``, whose codes the student learns; likewise the next."""
+    embedding: str | None = None
+    codes: float = 0.05
+    """Weight of the teachers' codes; the next two likewise."""
+    emotion: float = 0.2
+    content: float = 0.1
+    noise_level: float = 0.1
+    """Standard deviation of noise on the features (0.1 is 2 dB)."""
+    model: StudentConfig = field(default_factory=StudentConfig)
+
+
+def train_student(run: StudentRun, out: Path) -> nn.Module:
+    """Train until ``run.epochs``; returns the student, averaged."""
+    keep_settings(out, {"train": "student"} | plain_settings(run))
+    times = min(run.renditions, run.epochs)
+    corpus = read_corpus(run.data, out, run.noise, run.seed, run.repeat, times)
+    taught = lessons(run, out, corpus.spoken, corpus.scales)
+    student = newborn(run, corpus.scales)
+    with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
+        streams = Streams(run, renditions, taught, student)
+        steps = streams.steps
+        schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
+
+        def judge(net: nn.Module) -> dict[str, float]:
+            assert isinstance(net, Student)
+            return score(net, corpus.validation)
+
+        return fit(student, out, schedule, streams.losses, judge)
+
+
+def lessons(
+    run: StudentRun, out: Path, spoken: Sequence[Spoken], scales: dict[str, Scale]
+) -> Lessons | None:
+    """What the teachers named in ``run`` say, from ``lessons.npz`` if that was done before."""
+    if not run.teacher:
+        return None
+    path = out / "lessons.npz"
+    if not path.exists():
+        if not len(spoken[0].samples):
+            raise DataError("shards hold no sound for the teachers to hear; distil from recordings")
+        teachers = Teachers(
+            [open_run(Path(path), "teacher", Teacher, TeacherConfig) for path in run.teacher],
+            _codebook(run),
+            _embedding(run),
+        )
+        teach(spoken, teachers, scales).save(path)
+    return Lessons.load(path)
+
+
+def newborn(run: StudentRun, scales: dict[str, Scale]) -> Student:
+    """A student that has learned nothing yet.
+
+    With teachers it has the codebook's vectors and the embedding's reading, and they stay as they
+    are: its codes and emotions are what the teachers speak in.
+    """
+    student = Student(run.model)
+    learned = np.logical_or.reduce([scale.live for scale in scales.values()])
+    student.decoder.spread.copy_(torch.from_numpy(arkit_spread() * learned))
+    if run.teacher:
+        codebook, generator = _codebook(run), student.generator
+        generator.slow_vectors.weight.data.copy_(codebook.slow.vectors.T)
+        generator.fast_vectors.weight.data.copy_(codebook.fast.vectors.T)
+        student.reading.load_state_dict(_embedding(run).read.state_dict())
+        for given in (generator.slow_vectors, generator.fast_vectors, student.reading):
+            given.requires_grad_(False)
+    return student
+
+
+def _codebook(run: StudentRun) -> Codebook:
+    return open_run(Path(run.codebook or ""), "codebook", Codebook, CodebookConfig)
+
+
+def _embedding(run: StudentRun) -> Embedding:
+    return open_run(Path(run.embedding or ""), "emotion", Embedding, EmbeddingConfig)
+
+
+class Streams:
+    """Gives the student the next window of every stream, and scores what it makes of it.
+
+    A checkpoint falls between two epochs, where the streams begin anew, so none holds their state.
+    """
+
+    def __init__(
+        self, run: StudentRun, renditions: Renditions, taught: Lessons | None, student: Student
+    ) -> None:
+        self.run, self._renditions, self._taught = run, renditions, taught
+        self._student, self._spread = student, student.decoder.spread
+        generator = student.generator
+        self._close = [
+            neighbours(vectors.weight.detach().T)
+            for vectors in (generator.slow_vectors, generator.fast_vectors)
+        ]
+        self._longest, self._epoch = max(run.model.lookaheads), -1
+        self._turn(0)
+        self.steps = self._windows
+        if not self.steps:
+            raise DataError(
+                f"{len(self._stream.mels) / FPS:.0f} s of audio do not fill one batch of "
+                f"{run.batch} streams of {run.window / FPS:.1f} s; give more recordings, or a "
+                "smaller 'batch' in --config"
+            )
+
+    def _turn(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            return
+        self._epoch, run, taught = epoch, self.run, self._taught
+        if taught:
+            captured = self._renditions.captured(epoch)
+            self._stream = with_teachers_faces(captured, taught, run.share, run.trust)
+        else:
+            self._stream = self._renditions.get(epoch)
+        self._length = len(self._stream.mels) // run.batch
+        self._windows = (self._length - self._longest) // run.window
+
+    def losses(self, net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
+        """Parts of the loss for one step."""
+        run, lookaheads = self.run, np.array(self.run.model.lookaheads)
+        self._turn(step // self.steps)
+        # What is drawn is drawn for all streams: one process and two give them the same delays.
+        fresh = rng.integers(len(lookaheads), size=run.batch)
+        if step % self.steps == 0:
+            self._delays = fresh
+            self._state: Any = self._student.memory(rows.stop - rows.start)
+        # Now and then a stream changes its look-ahead, as `/edge/lookahead` will.
+        self._delays = np.where(rng.random(run.batch) < CHANGE, fresh, self._delays)
+        delays = self._delays[rows]
+        # Other renditions of the corpus are a little longer or shorter than the first one.
+        at = self._longest + step % self.steps % self._windows * run.window
+        starts = np.arange(run.batch)[rows] * self._length + at
+        window = delayed(self._stream, starts, lookaheads[delays], run.window)
+        mels = hide_bands(window.mels + run.noise_level * torch.randn_like(window.mels))
+        onehot = torch.eye(len(lookaheads))[torch.from_numpy(delays)]
+        weights, lesson, state = net(mels, onehot, self._state)
+        self._state = tuple(tuple(part.detach() for part in network) for network in state)
+        target, trust, spread = window.targets, window.trust, self._spread
+        parts = {
+            "shape": shape_loss(weights, target, trust, spread),
+            "velocity": run.velocity * velocity_loss(weights, target, trust, spread),
+            "viseme": run.viseme * viseme_loss(lesson.visemes, window.visemes),
+            "closure": run.closure * closure_loss(weights, window.visemes, spread),
+        }
+        if self._taught:
+            parts |= self._lessons(lesson, self._taught, window.clip, window.moment)
+        return parts
+
+    def _lessons(
+        self, lesson: Lesson, taught: Lessons, clip: NDArray[np.int32], moment: Floats
+    ) -> dict[str, Tensor]:
+        """How far codes, emotion and content (B, T) are from what the teachers said."""
+        run, heard = self.run, torch.from_numpy(clip >= 0).float()
+        face = taught.face_at(clip, moment)
+        emotion = torch.from_numpy(taught.emotion[taught.emotion_at(clip, moment)]).float()
+        content = torch.from_numpy(taught.content[face // FAST]).float()
+        codes = torch.zeros(())
+        levels = ((taught.slow, SLOW), (taught.fast, FAST))
+        said = lesson.heard.codes.chunk(2, dim=2)
+        for (named, span), near, logits in zip(levels, self._close, said, strict=True):
+            wanted = near[torch.from_numpy(named[face // span]).long()]
+            divergence = F.kl_div(logits.log_softmax(2), wanted, reduction="none").sum(2)
+            codes = codes + weighted_mean(divergence, heard)
+        error = F.mse_loss(lesson.content, content, reduction="none").mean(2)
+        mood = mood_loss(lesson.heard.emotion, emotion)
+        return {
+            "codes": run.codes * codes,
+            "emotion": run.emotion * weighted_mean(mood, heard),
+            "content": run.content * weighted_mean(error, heard),
+        }
+
+
+@dataclass(frozen=True)
+class Window:
+    """What B streams hear now, and the faces they should show: those of their look-ahead ago."""
+
+    mels: Tensor
+    """(B, T, 40)"""
+    targets: Tensor
+    """(B, T, 52)"""
+    trust: Tensor
+    """(B, T, 52) weights of the targets."""
+    visemes: Tensor
+    """(B, T)"""
+    clip: NDArray[np.int32]
+    """(B, T) as in ``Stream``; likewise the next."""
+    moment: Floats
+
+
+def delayed(
+    stream: Stream, starts: NDArray[np.int64], lookahead: NDArray[np.int64], frames: int
+) -> Window:
+    """Windows of ``frames`` from ``starts`` (B,) on, at look-aheads (B,) in faces."""
+    heard = starts[:, None] + np.arange(frames)
+    shown = heard - lookahead[:, None]
+    return Window(
+        torch.from_numpy(stream.mels[heard]),
+        torch.from_numpy(stream.targets[shown]),
+        torch.from_numpy(stream.live[shown] * stream.trust[shown][..., None]),
+        torch.from_numpy(stream.visemes[shown]),
+        stream.clip[shown],
+        stream.moment[shown],
+    )
+
+
+@torch.no_grad()
+def score(student: Student, validation: Sequence[Stream]) -> dict[str, float]:
+    """Mean r of the jaw and of the other live channels on clips held back, at every look-ahead."""
+    jaw, lookaheads = INDEX["jawOpen"], student.config.lookaheads
+    row: dict[str, float] = {}
+    for choice, late in zip(torch.eye(len(lookaheads)), lookaheads, strict=True):
+        found = []
+        for clip in validation:
+            heard = np.concatenate([clip.mels, np.repeat(clip.mels[-1:], late, axis=0)])
+            weights, _, _ = student(torch.from_numpy(heard)[None], choice[None], student.memory())
+            r = correlation(weights[0, late:], torch.from_numpy(clip.targets)).numpy()
+            live = clip.live[0] & (np.arange(len(ARKIT_52)) != jaw)
+            found.append((r[jaw], r[live].mean()))
+        if found:
+            names = (f"jaw_{late}", f"others_{late}")
+            row |= dict(zip(names, np.mean(found, axis=0).tolist(), strict=True))
+    return row
