@@ -15,8 +15,8 @@ from edge.emotion import load_valence
 
 EVERY = 6
 """Faces between two looks: an emotion does not change faster than ten times a second."""
-SHARE = EVERY / (1.5 * FPS)
-"""Of the way a look; voices are judged over about 1.5 s."""
+SHARE = EVERY / (0.5 * FPS)
+"""Of the way a look, which smooths over 0.5 s; the generator listens over 1.5 s already."""
 HOLD = 10
 """Looks (1 s) that another emotion must lead before the face may follow."""
 MOST = 0.8
@@ -26,11 +26,25 @@ MOST = 0.8
 class Feeling:
     """What the last seconds of speech felt like."""
 
-    def __init__(self, names: Sequence[str], weight: Floats, bias: Floats) -> None:
-        """``names`` of E emotions, ``weight`` (E, D) and ``bias`` (E,) that read them."""
+    def __init__(
+        self,
+        names: Sequence[str],
+        weight: Floats,
+        bias: Floats,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """``names`` of E emotions, ``weight`` (E, D) and ``bias`` (E,) that read them.
+
+        At a ``temperature`` above 0 a face follows an emotion drawn from the distribution that was
+        heard, by ``seed``; what is reported stays the likeliest.
+        """
         self._names, self._weight, self._bias = list(names), weight, bias
         self._valence = np.array([load_valence()[name] for name in names], np.float32)
         self._chances = np.full(len(names), 1 / len(names), np.float32)
+        self._heard = np.zeros((2, weight.shape[1]), np.float32)
+        self._temperature = np.float32(temperature)
+        self._random = np.random.default_rng(seed)
         self._led = 0
         self._leader = self._followed = ""
         self.uncertainty = 0.0
@@ -38,18 +52,19 @@ class Feeling:
 
     def logits(self, emotion: Floats) -> Floats:
         """(E,) what the generator's output (1, 1, 2 D) says at this very moment."""
-        mean = emotion[0, 0, : emotion.shape[2] // 2]
-        read: Floats = self._weight @ (mean / max(float(np.linalg.norm(mean)), 1e-6)) + self._bias
+        return self._read(_unit(emotion[0, 0, : emotion.shape[2] // 2]))
+
+    def _read(self, mean: Floats) -> Floats:
+        read: Floats = self._weight @ mean + self._bias
         return read
 
     def take(self, emotion: Floats) -> None:
         """One look at the generator's output (1, 1, 2 D), while somebody speaks."""
-        log_variance = emotion[0, 0, emotion.shape[2] // 2 :]
-        logits = self.logits(emotion)
-        chances = np.exp(logits - logits.max())
-        self._chances += (chances / chances.sum() - self._chances) * np.float32(SHARE)
-        deviation = float(np.exp(0.5 * np.clip(log_variance, -20, 5)).mean())
-        self.uncertainty += (deviation - self.uncertainty) * SHARE
+        mean, log_variance = emotion.reshape(2, -1)
+        deviation = np.exp(0.5 * np.clip(log_variance, -20, 5))
+        self._heard[0], self._heard[1] = _unit(mean), deviation
+        self._chances += (_softmax(self.logits(emotion)) - self._chances) * np.float32(SHARE)
+        self.uncertainty += (float(deviation.mean()) - self.uncertainty) * SHARE
         leader = self._names[int(self._chances.argmax())]
         self._led = self._led + 1 if leader == self._leader else 1
         self._leader = leader
@@ -58,8 +73,12 @@ class Feeling:
         """Emotion and intensity to turn the face to; ``None`` where it should stay as it is."""
         if self._led < HOLD or self._leader == self._followed:
             return None
-        self._followed = self._leader
-        return self._leader, MOST * float(self._chances.max())
+        self._followed, chances = self._leader, self._chances
+        if self._temperature:
+            mean, deviation = self._heard
+            noise = self._random.standard_normal(len(mean), np.float32)
+            chances = _softmax(self._read(_unit(mean + self._temperature * deviation * noise)))
+        return self._names[int(chances.argmax())], MOST * float(chances.max())
 
     def forget(self) -> None:
         """Follow anew from the next look on."""
@@ -73,3 +92,14 @@ class Feeling:
             "valence": round(float(self._chances @ self._valence), 3),
             "uncertainty": round(self.uncertainty, 4),
         }
+
+
+def _unit(mean: Floats) -> Floats:
+    """On the sphere, where the embedding's means lie."""
+    there: Floats = mean / max(float(np.linalg.norm(mean)), 1e-6)
+    return there
+
+
+def _softmax(logits: Floats) -> Floats:
+    chances: Floats = np.exp(logits - logits.max())
+    return chances / chances.sum()

@@ -42,7 +42,8 @@ class Pipeline:
     ) -> None:
         """``lookahead`` is in faces; ``None`` takes the bundle's own.
 
-        ``temperature`` above 0 draws slow codes by ``seed``; 0 passes on their mean.
+        ``temperature`` above 0 draws by ``seed`` slow codes, where 0 passes on their mean, and the
+        emotion to follow, where 0 takes the likeliest.
         """
         self.lookahead = bundle.lookahead if lookahead is None else lookahead
         if self.lookahead not in bundle.lookaheads:
@@ -61,7 +62,8 @@ class Pipeline:
                 "export it again"
             )
         self._codes = Codes(tables.slow, temperature, seed) if tables and temperature else None
-        self.feeling = Feeling(bundle.emotions, *tables[1:]) if tables else None
+        heard = bundle.emotions
+        self.feeling = Feeling(heard, *tables[1:], temperature, seed) if tables else None
         """The emotion in the voice, where the bundle hears one."""
         self._follow: float | None = None
         self._first = 0

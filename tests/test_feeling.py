@@ -46,6 +46,20 @@ def test_a_face_follows_once_after_the_emotion_has_led_for_a_second() -> None:
     assert feeling.follow() is not None
 
 
+def test_a_warm_face_follows_an_emotion_drawn_from_what_was_heard() -> None:
+    def followed(temperature: float, seed: int, log_variance: float) -> tuple[str, float]:
+        feeling = Feeling(NAMES, STRONG, np.zeros(3, np.float32), temperature, seed)
+        for _ in range(5 * HOLD):
+            feeling.take(heard("anger", log_variance))
+        assert feeling.describe()["name"] == "anger"  # reported is the likeliest
+        return feeling.follow() or ("", 0.0)
+
+    assert {followed(0.0, seed, 1.0)[0] for seed in range(20)} == {"anger"}
+    assert {followed(1.0, seed, 1.0)[0] for seed in range(20)} == set(NAMES)
+    assert {followed(1.0, seed, -9.0)[0] for seed in range(20)} == {"anger"}  # no doubt heard
+    assert followed(1.0, 3, 1.0) == followed(1.0, 3, 1.0)
+
+
 def test_every_emotion_has_a_valence() -> None:
     assert load_valence().keys() == load_emotions()[0].keys()
     assert all(-1 <= v <= 1 for v in load_valence().values())
