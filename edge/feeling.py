@@ -101,5 +101,6 @@ def _unit(mean: Floats) -> Floats:
 
 
 def _softmax(logits: Floats) -> Floats:
-    chances: Floats = np.exp(logits - logits.max())
-    return chances / chances.sum()
+    weights = np.exp(logits - logits.max())
+    chances: Floats = weights / weights.sum()
+    return chances
