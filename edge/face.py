@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 
@@ -15,6 +16,8 @@ SPEECH_DB = 6.0
 """This far above the noise floor counts as speech."""
 SILENT_DB = -62.0
 """Nothing softer than this is speech, however quiet the room."""
+SMOOTH = 4
+"""Faces that loudness is averaged over: a fan's rumble jumps by 12 dB from one to the next."""
 HOLD = round(0.15 * FPS)
 """Faces that the mouth stays free after the last loud one; stops in words are shorter."""
 OPEN, CLOSE = 1 / 2, 1 / 5
@@ -38,12 +41,15 @@ class Gate:
 
     def __init__(self) -> None:
         self._floor = self.START_DB
+        self._powers: deque[float] = deque(maxlen=SMOOTH)
         self._hold = 0
 
     def speaks(self, level_db: float) -> bool:
         """Take in one face's loudness; is there speech now, or was there just before?"""
-        self._floor = max(min(level_db, self._floor + self.RISE_DB), self.QUIETEST_DB)
-        if level_db > max(SILENT_DB, self._floor + SPEECH_DB):
+        self._powers.append(10.0 ** (level_db / 10.0))
+        mean_db = 10.0 * math.log10(sum(self._powers) / len(self._powers) + 1e-12)
+        self._floor = max(min(mean_db, self._floor + self.RISE_DB), self.QUIETEST_DB)
+        if mean_db > max(SILENT_DB, self._floor + SPEECH_DB):
             self._hold = HOLD
         elif self._hold:
             self._hold -= 1
