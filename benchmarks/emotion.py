@@ -150,17 +150,18 @@ def judge(
     heard, prosodic, streamed = [], [], []
     for clip in clips:
         mean, _ = embed(net, heard_of(clip))
-        heard.append(_best(net.read(mean), offered))
+        heard.append(best(net.read(mean), offered))
         x = torch.from_numpy(np.stack([prosody(w) for w in windows_of(clip)]))
-        prosodic.append(_best(reading(x), offered))
+        prosodic.append(best(reading(x), offered))
         if student:
-            streamed.append(_best(student.logits(heard_of(clip)), offered))
+            streamed.append(best(student.logits(heard_of(clip)), offered))
     truth = [EMOTIONS.index(c.emotion or "") for c in clips]
     found = {"embedding": accuracy(truth, heard), "prosody": accuracy(truth, prosodic)}
     return found | ({"student": accuracy(truth, streamed)} if student else {})
 
 
-def _best(logits: torch.Tensor, offered: Sequence[int]) -> int:
+def best(logits: torch.Tensor, offered: Sequence[int]) -> int:
+    """What the rows of logits (N, E) say together, of the emotions offered."""
     chances = logits.log_softmax(1).mean(0)
     return offered[int(chances[list(offered)].argmax())]
 

@@ -82,6 +82,27 @@ def students(record: Record) -> str:
     return rows([*head.split("|"), "jaw in silence: FACEGOOD / worst made", "jitter"], body)
 
 
+def ablation(record: Record) -> str:
+    """The student without one part of its lesson at a time, after a short training."""
+    body = []
+    for name, run in record["results"]["runs"].items():
+        sets = run["sets"]
+        paired = [row for row in sets.values() if "r_jaw" in row]
+        heard = [sets[name]["contrasts"] for name in LEGIBLE]
+        body.append(
+            [
+                name,
+                *(f"{row['r_jaw']:.3f} / {_number(row.get('r_mouth_live'), 3)}" for row in paired),
+                *(f"{one['auc_mean']:.3f}" for one in heard),
+                f"{heard[0]['auc']['pbm lips']:.3f}",
+                _number(paired[0]["jitter_ratio_jaw"]),
+                f"{run['emotion_right']:.0%}",
+            ]
+        )
+    head = f"after {record['results']['epochs']} epochs|GRID s1|FACEGOOD|unseen talkers|EMO-DB"
+    return rows([*head.split("|"), "LibriVox", "p, b, m shut", "jitter", "emotion"], body)
+
+
 def card(record: Record) -> str:
     """The bundle at its own look-ahead by speaker and language, for its model card."""
     found = record["results"]
@@ -235,6 +256,7 @@ def encode(record: Record) -> str:
 TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "accuracy": ("accuracy", accuracy),
     "students": ("accuracy", students),
+    "ablation": ("ablation", ablation),
     "card": ("accuracy", card),
     "systems": ("peers", systems),
     "latency": ("latency", latency),
