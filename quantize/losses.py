@@ -58,12 +58,12 @@ def closure_loss(predicted: Tensor, visemes: Tensor, spread: Tensor) -> Tensor:
     return weighted_mean(gap.clamp(min=0.0) ** 2, middle.to(gap.dtype))
 
 
-def viseme_loss(logits: Tensor, visemes: Tensor) -> Tensor:
-    """Cross entropy of the spoken viseme (B, T); faces without a label do not count."""
+def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy of visemes or emotions (B, T); those that are ``UNKNOWN`` do not count."""
     missed = F.cross_entropy(
-        logits.flatten(0, 1), visemes.flatten(), ignore_index=UNKNOWN, reduction="none"
+        logits.flatten(0, 1), classes.flatten(), ignore_index=UNKNOWN, reduction="none"
     )
-    return weighted_mean(missed, (visemes != UNKNOWN).flatten().to(missed.dtype))
+    return weighted_mean(missed, (classes != UNKNOWN).flatten().to(missed.dtype))
 
 
 def mood_loss(said: Tensor, wanted: Tensor) -> Tensor:

@@ -25,19 +25,20 @@ from models.student import Lesson, Student, StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.augment import Rng, hide_bands
 from quantize.corpus import read_corpus
-from quantize.data import DataError
+from quantize.data import EMOTIONS, DataError
 from quantize.lessons import Lessons, Teachers, neighbours, teach, with_teachers_faces
 from quantize.loop import Schedule, fit, keep_settings, plain_settings
 from quantize.losses import (
+    class_loss,
     closure_loss,
     correlation,
     mood_loss,
     shape_loss,
     velocity_loss,
-    viseme_loss,
     weighted_mean,
 )
 from quantize.open import open_run
+from quantize.phones import UNKNOWN
 from quantize.renditions import Renditions
 from quantize.streams import Spoken, Stream
 from quantize.targets import Scale, arkit_spread
@@ -82,6 +83,8 @@ class StudentRun:
     """Weight of the teachers' codes; the next two likewise."""
     emotion: float = 0.2
     content: float = 0.1
+    named: float = 0.1
+    """Weight of the emotion's name, where the recording's is known."""
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     model: StudentConfig = field(default_factory=StudentConfig)
@@ -95,7 +98,7 @@ def train_student(run: StudentRun, out: Path) -> nn.Module:
     taught = lessons(run, out, corpus.spoken, corpus.scales)
     student = newborn(run, corpus.scales)
     with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
-        streams = Streams(run, renditions, taught, student)
+        streams = Streams(run, corpus.spoken, renditions, taught, student)
         steps = streams.steps
         schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
 
@@ -159,8 +162,15 @@ class Streams:
     """
 
     def __init__(
-        self, run: StudentRun, renditions: Renditions, taught: Lessons | None, student: Student
+        self,
+        run: StudentRun,
+        spoken: Sequence[Spoken],
+        renditions: Renditions,
+        taught: Lessons | None,
+        student: Student,
     ) -> None:
+        names = [one.clip.emotion for one in spoken]
+        self._named = np.array([EMOTIONS.index(n) if n in EMOTIONS else UNKNOWN for n in names])
         self.run, self._renditions, self._taught = run, renditions, taught
         self._student, self._spread = student, student.decoder.spread
         generator = student.generator
@@ -214,7 +224,7 @@ class Streams:
         parts = {
             "shape": shape_loss(weights, target, trust, spread),
             "velocity": run.velocity * velocity_loss(weights, target, trust, spread),
-            "viseme": run.viseme * viseme_loss(lesson.visemes, window.visemes),
+            "viseme": run.viseme * class_loss(lesson.visemes, window.visemes),
             "closure": run.closure * closure_loss(weights, window.visemes, spread),
         }
         if self._taught:
@@ -232,16 +242,21 @@ class Streams:
         codes = torch.zeros(())
         levels = ((taught.slow, SLOW), (taught.fast, FAST))
         said = lesson.heard.codes.chunk(2, dim=2)
-        for (named, span), near, logits in zip(levels, self._close, said, strict=True):
-            wanted = near[torch.from_numpy(named[face // span]).long()]
+        for (rows, span), near, logits in zip(levels, self._close, said, strict=True):
+            wanted = near[torch.from_numpy(rows[face // span]).long()]
             divergence = F.kl_div(logits.log_softmax(2), wanted, reduction="none").sum(2)
             codes = codes + weighted_mean(divergence, heard)
         error = F.mse_loss(lesson.content, content, reduction="none").mean(2)
         mood = mood_loss(lesson.heard.emotion, emotion)
+        mean = F.normalize(lesson.heard.emotion.chunk(2, dim=2)[0], dim=2)
+        # Before that the voice of another clip is still in the mean.
+        settled = (clip >= 0) & (moment > 0.5)
+        named = torch.from_numpy(np.where(settled, self._named[clip], UNKNOWN))
         return {
             "codes": run.codes * codes,
             "emotion": run.emotion * weighted_mean(mood, heard),
             "content": run.content * weighted_mean(error, heard),
+            "named": run.named * class_loss(self._student.reading(mean), named),
         }
 
 

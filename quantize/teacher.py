@@ -26,7 +26,7 @@ from quantize.augment import hide_bands
 from quantize.corpus import read_corpus
 from quantize.data import EMOTIONS, DataError
 from quantize.loop import Rng, Schedule, fit, keep_settings, plain_settings
-from quantize.losses import closure_loss, correlation, shape_loss, velocity_loss, viseme_loss
+from quantize.losses import class_loss, closure_loss, correlation, shape_loss, velocity_loss
 from quantize.renditions import Renditions
 from quantize.streams import Spoken, Stream
 from quantize.targets import arkit_spread
@@ -162,7 +162,7 @@ class Lessons:
         return {
             "shape": shape_loss(faces, target, trust, ones),
             "velocity": run.velocity * velocity_loss(faces, target, trust, ones),
-            "viseme": run.viseme * viseme_loss(shown.visemes.float(), visemes),
+            "viseme": run.viseme * class_loss(shown.visemes.float(), visemes),
             "closure": run.closure * closure_loss(faces * self.spread, visemes, self.spread),
         }
 

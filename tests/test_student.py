@@ -27,11 +27,11 @@ from quantize.losses import (
     CLOSE,
     JAW,
     PP,
+    class_loss,
     closure_loss,
     correlation,
     shape_loss,
     velocity_loss,
-    viseme_loss,
 )
 from quantize.phones import UNKNOWN, VISEMES
 from quantize.streams import Stream, viseme_poses, with_phone_faces
@@ -86,10 +86,10 @@ def test_the_closure_loss_asks_for_shut_lips_in_the_middle_of_p_b_and_m() -> Non
     assert closure_loss(predicted * 0 + 1, torch.zeros(1, 5, dtype=torch.long), spread) == 0.0
 
 
-def test_the_viseme_loss_ignores_faces_without_a_label() -> None:
+def test_the_class_loss_ignores_faces_without_a_label() -> None:
     logits = torch.zeros(1, 2, 4)
-    assert viseme_loss(logits, torch.tensor([[1, UNKNOWN]])) == pytest.approx(math.log(4))
-    assert viseme_loss(logits, torch.tensor([[UNKNOWN, UNKNOWN]])) == 0.0
+    assert class_loss(logits, torch.tensor([[1, UNKNOWN]])) == pytest.approx(math.log(4))
+    assert class_loss(logits, torch.tensor([[UNKNOWN, UNKNOWN]])) == 0.0
 
 
 def test_correlation_by_hand() -> None:
