@@ -45,6 +45,8 @@ from quantize.targets import Scale, arkit_spread
 
 CHANGE = 0.1
 """Share of the streams that change their look-ahead from window to window."""
+FORGET = 0.1
+"""Share of the streams that begin anew there, amid a word or not, as a device does at its start."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,13 @@ class Streams:
         # Now and then a stream changes its look-ahead, as `/edge/lookahead` will.
         self._delays = np.where(rng.random(run.batch) < CHANGE, fresh, self._delays)
         delays = self._delays[rows]
+        kept = torch.from_numpy(rng.random(run.batch)[rows] >= FORGET)
+        self._state = tuple(
+            tuple(
+                torch.where(kept.view(-1, *[1] * (part.dim() - 1)), part, 0.0) for part in network
+            )
+            for network in self._state
+        )
         # Other renditions of the corpus are a little longer or shorter than the first one.
         at = self._longest + step % self.steps % self._windows * run.window
         starts = np.arange(run.batch)[rows] * self._length + at
