@@ -24,7 +24,7 @@ from benchmarks.trials import MADE, trials
 from edge.contract import FPS, EdgeError
 from models.student import Student
 from quantize.data import EMOTIONS, Clip, load
-from quantize.evaluate import of_student
+from quantize.evaluate import LOOKAHEAD, of_student
 from quantize.export import load_student
 from quantize.loop import read_settings
 from quantize.streams import heard_of
@@ -41,7 +41,7 @@ CHANGES: dict[str, dict[str, float]] = {
     "no content features": {"content": 0.0},
     "voices show their visemes' mean faces, not the teacher's": {"share": 0.0},
     "voices show the teacher's faces alone": {"share": 1.0},
-    "voices without a face show nothing": {"trust": 0.0},
+    "voices without a face teach no faces": {"trust": 0.0},
 }
 SHARED = ("renditions", "phones.json", "lessons.npz")
 """What is the same in every run, and made by the first."""
@@ -54,7 +54,8 @@ TEACHERS = Path("models/checkpoints")
 def emotions(student: Student, clips: Sequence[Clip]) -> float:
     """Share of the clips whose emotion is named rightly, over all that they hold."""
     offered = sorted({EMOTIONS.index(c.emotion or "") for c in clips})
-    choice, right = torch.eye(len(student.config.lookaheads))[[2]], 0
+    lookaheads = student.config.lookaheads
+    choice, right = torch.eye(len(lookaheads))[[lookaheads.index(LOOKAHEAD)]], 0
     for clip in clips:
         _, lesson, _ = student(torch.from_numpy(heard_of(clip))[None], choice, student.memory())
         mean = torch.nn.functional.normalize(lesson.heard.emotion[0].chunk(2, dim=1)[0], dim=1)
@@ -103,7 +104,6 @@ def measure(config: Path, data: Path, runs: Path, epochs: int) -> Path:
         for shared in SHARED if k else ():
             if not (out / shared).exists():
                 (out / shared).symlink_to((first / shared).resolve())
-        torch.manual_seed(plain.seed)
         train_student(replace(plain, **change), out)
         student = load_student(out / "checkpoint.pt")
         faces = of_student(out / "checkpoint.pt", clips)

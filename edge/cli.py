@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="T",
         help="draw the face by its chances and --seed: 0 the likeliest (default), 1 fairly drawn",
     )
-    p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
+    p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances, head motion, draws")
     p.add_argument("--record", metavar="[FORMAT:]OUT", help=RECORD)
     p.add_argument(
         "--record-audio",

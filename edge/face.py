@@ -19,7 +19,7 @@ SILENT_DB = -62.0
 SMOOTH = 4
 """Faces that loudness is averaged over: a fan's rumble jumps by 12 dB from one to the next."""
 HOLD = round(0.15 * FPS)
-"""Faces that the mouth stays free after the last loud one; stops in words are shorter."""
+"""Faces that the mouth stays free after the last loud mean; stops in words are shorter."""
 OPEN, CLOSE = 1 / 2, 1 / 5
 """Share of the way a face: free within 2 faces, closed to 5 % in 0.23 s."""
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -79,7 +79,7 @@ class Face:
         """Begin to listen anew; the mouth goes on from where it is."""
         self._gate = Gate()
         # The network's face is ``lookahead`` faces old, and so is the verdict on it, but for one
-        # face: lips part before the sound.
+        # face: lips part before the sound, unless it swells too slowly to be told from noise.
         self._verdicts = deque([False] * lookahead, maxlen=max(1, lookahead))
 
     def listen_ahead(self, lookahead: int) -> None:

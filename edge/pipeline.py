@@ -153,6 +153,7 @@ class Pipeline:
 
     def _feel(self, feeling: Feeling, emotion: Floats) -> None:
         if not math.isfinite(np.dot(emotion[0, 0], emotion[0, 0])):
+            self._generator.reset()  # its running mean would keep it for ever
             return
         feeling.take(emotion)
         if self._follow is not None and (turn := feeling.follow()):

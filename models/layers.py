@@ -86,12 +86,15 @@ class LeakyMean(nn.Module):
         if x.dim() == 2:
             past = past + self.share * (x - past)
             return past, past
-        frame = torch.arange(x.shape[1])
-        kept = (1 - self.share) ** (frame + 1.0)
-        age = frame[:, None] - frame
-        weights = torch.where(age >= 0, self.share * (1 - self.share) ** age.clamp(min=0), 0.0)
-        means = weights @ x + kept[:, None] * past[:, None]
-        return means, means[:, -1]
+        means = []
+        for part in x.split(256, dim=1):  # a matrix that grows with the square of the frames
+            frame = torch.arange(part.shape[1])
+            age = frame[:, None] - frame
+            weights = torch.where(age >= 0, self.share * (1 - self.share) ** age.clamp(min=0), 0.0)
+            kept = (1 - self.share) ** (frame + 1.0)
+            means.append(weights @ part + kept[:, None] * past[:, None])
+            past = means[-1][:, -1]
+        return torch.cat(means, dim=1), past
 
 
 def gru_cell(from_x: Tensor, from_h: Tensor, hidden: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def faces_of(path: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     if not checkpoint.is_file():
         raise InputError(f"{path}: neither a bundle (bundle.yaml) nor a run (checkpoint.pt)")
     settings = settings_of(checkpoint)
-    kind = settings.get("train", "student")  # the plain verb trains a student
+    kind = settings.get("train", "student")
     if kind not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise InputError(f"{path}: a run of '{kind}' makes no faces of a voice alone; only {known}")
@@ -44,13 +44,17 @@ def heard(trial: Trial, faces: int, speech: int = 0) -> Floats:
     return hear(samples, speech)[:faces]
 
 
+LOOKAHEAD = 4
+"""Faces: 67 ms, at which students are compared."""
+
+
 def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     """The student alone, without the runtime's silence gate and idle motion, at 67 ms."""
     from quantize.export import load_student
 
     student = load_student(checkpoint)
     lookaheads = student.config.lookaheads
-    late = min(lookaheads, key=lambda n: abs(n - 4))
+    late = min(lookaheads, key=lambda n: abs(n - LOOKAHEAD))
     choice = torch.eye(len(lookaheads))[[lookaheads.index(late)]]
     found = {}
     for trial in clips:

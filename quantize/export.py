@@ -31,6 +31,8 @@ def load_student(checkpoint: Path) -> Student:
     """The averaged weights of a checkpoint."""
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: no such checkpoint; train one with edge-quantize train")
+    if not settings_of(checkpoint):
+        raise InputError(f"{checkpoint}: the run.yaml that was beside it is missing; copy it too")
     return open_run(checkpoint, "student", Student, StudentConfig)
 
 

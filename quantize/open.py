@@ -26,11 +26,11 @@ def settings_of(checkpoint: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not the settings of a run ({first})") from error
 
 
-def averaged(checkpoint: Path, make: Callable[[dict[str, Any]], Net]) -> Net:
-    """The network that ``make`` builds from what was saved, with its averaged weights."""
+def averaged(checkpoint: Path, make: Callable[[], Net]) -> Net:
+    """The network that ``make`` builds, with the averaged weights that were saved."""
     try:
         saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        net = make(saved)
+        net = make()
         net.load_state_dict(saved["average"])
     except Exception as error:  # torch and pickle share no other base
         first = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
@@ -46,4 +46,4 @@ def open_run(checkpoint: Path, kind: str, network: Callable[[Any], Net], sizes: 
     settings = settings_of(checkpoint)
     if (found := settings.get("train", kind)) != kind:
         raise InputError(f"{checkpoint}: a run of 'train {found}', not of 'train {kind}'")
-    return averaged(checkpoint, lambda _: network(build(sizes, settings.get("model") or {})))
+    return averaged(checkpoint, lambda: network(build(sizes, settings.get("model") or {})))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.contract import ARKIT_52, FPS, INDEX, Floats
+from edge.contract import ARKIT_52, FPS, INDEX, ConfigError, Floats
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig
 from models.student import Lesson, Student, StudentConfig
@@ -117,6 +117,8 @@ def lessons(
     """What the teachers named in ``run`` say, from ``lessons.npz`` if that was done before."""
     if not run.teacher:
         return None
+    if not run.codebook or not run.embedding:
+        raise ConfigError("a student of teachers needs 'codebook' and 'embedding' too: distil")
     path = out / "lessons.npz"
     if not path.exists():
         if not len(spoken[0].samples):
@@ -136,6 +138,7 @@ def newborn(run: StudentRun, scales: dict[str, Scale]) -> Student:
     With teachers it has the codebook's vectors and the embedding's reading, and they stay as they
     are: its codes and emotions are what the teachers speak in.
     """
+    torch.manual_seed(run.seed)  # here, because teachers that were just read have drawn numbers
     student = Student(run.model)
     learned = np.logical_or.reduce([scale.live for scale in scales.values()])
     student.decoder.spread.copy_(torch.from_numpy(arkit_spread() * learned))
@@ -150,11 +153,11 @@ def newborn(run: StudentRun, scales: dict[str, Scale]) -> Student:
 
 
 def _codebook(run: StudentRun) -> Codebook:
-    return open_run(Path(run.codebook or ""), "codebook", Codebook, CodebookConfig)
+    return open_run(Path(str(run.codebook)), "codebook", Codebook, CodebookConfig)
 
 
 def _embedding(run: StudentRun) -> Embedding:
-    return open_run(Path(run.embedding or ""), "emotion", Embedding, EmbeddingConfig)
+    return open_run(Path(str(run.embedding)), "emotion", Embedding, EmbeddingConfig)
 
 
 class Streams:
@@ -183,12 +186,6 @@ class Streams:
         self._longest, self._epoch = max(run.model.lookaheads), -1
         self._turn(0)
         self.steps = self._windows
-        if not self.steps:
-            raise DataError(
-                f"{len(self._stream.mels) / FPS:.0f} s of audio do not fill one batch of "
-                f"{run.batch} streams of {run.window / FPS:.1f} s; give more recordings, or a "
-                "smaller 'batch' in --config"
-            )
 
     def _turn(self, epoch: int) -> None:
         if epoch == self._epoch:
@@ -201,6 +198,12 @@ class Streams:
             self._stream = self._renditions.get(epoch)
         self._length = len(self._stream.mels) // run.batch
         self._windows = (self._length - self._longest) // run.window
+        if self._windows < 1:
+            raise DataError(
+                f"{len(self._stream.mels) / FPS:.0f} s of audio do not fill one batch of "
+                f"{run.batch} streams of {run.window / FPS:.1f} s; give more recordings, or a "
+                "smaller 'batch' in --config"
+            )
 
     def losses(self, net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
         """Parts of the loss for one step."""
@@ -208,26 +211,20 @@ class Streams:
         self._turn(step // self.steps)
         # What is drawn is drawn for all streams: one process and two give them the same delays.
         fresh = rng.integers(len(lookaheads), size=run.batch)
+        begun = rng.random(run.batch) < FORGET
         if step % self.steps == 0:
-            self._delays = fresh
+            self._delays, begun = fresh, np.ones(run.batch, bool)
             self._state: Any = self._student.memory(rows.stop - rows.start)
         # Now and then a stream changes its look-ahead, as `/edge/lookahead` will.
         self._delays = np.where(rng.random(run.batch) < CHANGE, fresh, self._delays)
-        delays = self._delays[rows]
-        kept = torch.from_numpy(rng.random(run.batch)[rows] >= FORGET)
-        self._state = tuple(
-            tuple(
-                torch.where(kept.view(-1, *[1] * (part.dim() - 1)), part, 0.0) for part in network
-            )
-            for network in self._state
-        )
+        delays, begun = lookaheads[self._delays][rows], begun[rows]
         # Other renditions of the corpus are a little longer or shorter than the first one.
         at = self._longest + step % self.steps % self._windows * run.window
         starts = np.arange(run.batch)[rows] * self._length + at
-        window = delayed(self._stream, starts, lookaheads[delays], run.window)
+        window = delayed(self._stream, starts, delays, run.window, begun)
         mels = hide_bands(window.mels + run.noise_level * torch.randn_like(window.mels))
-        onehot = torch.eye(len(lookaheads))[torch.from_numpy(delays)]
-        weights, lesson, state = net(mels, onehot, self._state)
+        onehot = torch.from_numpy(lookaheads == delays[:, None]).float()
+        weights, lesson, state = net(mels, onehot, forgotten(self._state, begun))
         self._state = tuple(tuple(part.detach() for part in network) for network in state)
         target, trust, spread = window.targets, window.trust, self._spread
         parts = {
@@ -258,7 +255,7 @@ class Streams:
         error = F.mse_loss(lesson.content, content, reduction="none").mean(2)
         mood = mood_loss(lesson.heard.emotion, emotion)
         mean = F.normalize(lesson.heard.emotion.chunk(2, dim=2)[0], dim=2)
-        # Before that the voice of another clip is still in the mean.
+        # At first most of the mean is still of another clip.
         settled = (clip >= 0) & (moment > 0.5)
         named = torch.from_numpy(np.where(settled, self._named[clip], UNKNOWN))
         return {
@@ -287,18 +284,36 @@ class Window:
 
 
 def delayed(
-    stream: Stream, starts: NDArray[np.int64], lookahead: NDArray[np.int64], frames: int
+    stream: Stream,
+    starts: NDArray[np.int64],
+    lookahead: NDArray[np.int64],
+    frames: int,
+    begun: NDArray[np.bool_],
 ) -> Window:
-    """Windows of ``frames`` from ``starts`` (B,) on, at look-aheads (B,) in faces."""
+    """Windows of ``frames`` from ``starts`` (B,) on, at look-aheads (B,) in faces.
+
+    Where a stream has just ``begun`` (B,), faces whose sound it never heard teach nothing.
+    """
     heard = starts[:, None] + np.arange(frames)
     shown = heard - lookahead[:, None]
+    before = begun[:, None] & (np.arange(frames) < lookahead[:, None])
+    trust = np.where(before, np.float32(0), stream.trust[shown])
     return Window(
         torch.from_numpy(stream.mels[heard]),
         torch.from_numpy(stream.targets[shown]),
-        torch.from_numpy(stream.live[shown] * stream.trust[shown][..., None]),
-        torch.from_numpy(stream.visemes[shown]),
-        stream.clip[shown],
+        torch.from_numpy(stream.live[shown] * trust[..., None]),
+        torch.from_numpy(np.where(before, UNKNOWN, stream.visemes[shown])),
+        np.where(before, np.int32(-1), stream.clip[shown]),
         stream.moment[shown],
+    )
+
+
+def forgotten(state: Any, begun: NDArray[np.bool_]) -> Any:
+    """The state (B, ...) of both networks, empty where a stream has ``begun`` (B,)."""
+    kept = torch.from_numpy(~begun)
+    return tuple(
+        tuple(part * kept.view(-1, *[1] * (part.dim() - 1)) for part in network)
+        for network in state
     )
 
 

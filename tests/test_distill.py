@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from models.layers import LeakyMean
 from models.student import Generator, StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.cli import main
+from quantize.corpus import read_corpus
 from quantize.export import export, load_student
 from quantize.lessons import Lessons, neighbours, with_teachers_faces
 from quantize.loop import plain_settings
@@ -178,10 +180,19 @@ def teachers(tmp_path: Path) -> dict[str, str]:
     return paths
 
 
+def angrily(*args: Any, **kwargs: Any) -> Any:
+    """The corpus, one of its clips said in anger."""
+    corpus = read_corpus(*args, **kwargs)
+    first, *others = corpus.spoken
+    angry = replace(first, clip=replace(first.clip, emotion="anger"))
+    return replace(corpus, spoken=[angry, *others])
+
+
 def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     recordings: Path, teachers: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.student.read_corpus", angrily)
     (recordings / "t2.csv").unlink()  # one voice without a face
     plain = config(recordings, 2)
     settings: StudentRun = replace(
@@ -198,6 +209,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     }
     for name in ("codes", "emotion", "content"):
         assert columns[name][0] > columns[name][-1] > 0, name
+    assert columns["named"][0] > 0
     lessons = Lessons.load(out / "lessons.npz")
     assert len(lessons.faces) == 2 * len(lessons.fast) == 8 * len(lessons.slow)
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
@@ -259,6 +271,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
 QUIET = """
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 from quantize import streams, student
@@ -267,7 +280,6 @@ from tests.test_student import NoPhones
 
 streams.Aligner, student.hide_bands = NoPhones, lambda mels: mels
 run = read_settings(student.StudentRun, Path(sys.argv[2]))
-student.torch.manual_seed(run.seed)
 student.train_student(run, Path(sys.argv[3]))
 """
 
@@ -323,3 +335,14 @@ def test_a_student_without_the_verb_distill_takes_no_teacher(
     asked = ["train", "student", "--teacher", "x", "--data", "d", "--out", str(tmp_path / "o")]
     assert main(asked) == ConfigError.status
     assert "edge-quantize distill" in capsys.readouterr().err
+
+
+def test_a_checkpoint_without_its_settings_is_one_sentence(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match=r"run\.yaml that was beside it is missing"):
+        load_student(tmp_path / "checkpoint.pt")
+
+
+def test_a_teacher_alone_is_refused(recordings: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'codebook' and 'embedding'"):
+        train_student(replace(config(recordings, 1), teacher=("x",)), tmp_path / "run")

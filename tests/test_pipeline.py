@@ -15,6 +15,7 @@ from edge.contract import (
     faces_within,
 )
 from edge.engine import open_engines
+from edge.feeling import Feeling
 from edge.pipeline import FILLABLE, Pipeline
 from tests.fakes import JAW, FakeDecoder, FakeGenerator, blocks, fake_bundle, noise, silence
 
@@ -233,4 +234,16 @@ def test_networks_that_answer_nan_are_begun_anew_and_no_face_shows_it() -> None:
     frames = pipeline.push(AudioBlock(noise(0.5), 0, 0.0))
     assert len(frames) > 20
     assert all(np.isfinite(frame.weights).all() for frame in frames)
+    assert generator.resets == resets + 1
+
+
+def test_an_emotion_that_is_nan_is_begun_anew() -> None:
+    generator = FakeGenerator()
+    pipeline = Pipeline(fake_bundle(), (generator, FakeDecoder()))
+    feeling = Feeling(("neutral",), np.ones((1, 2), np.float32), np.zeros(1, np.float32))
+    resets = generator.resets
+    pipeline._feel(feeling, np.array([[[0.5, 0.5, np.nan, 0.0]]], np.float32))
+    assert generator.resets == resets + 1
+    assert np.isfinite(feeling.uncertainty)
+    pipeline._feel(feeling, np.full((1, 1, 4), 0.5, np.float32))
     assert generator.resets == resets + 1

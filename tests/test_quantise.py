@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ pytest.importorskip("onnx", reason="onnx is not installed: the toolchain is not 
 
 import onnx
 import torch
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.bundle import NETWORKS, PRECISIONS, read_bundle
@@ -28,8 +29,10 @@ from quantize.data import DataError
 from quantize.export import write_networks
 from quantize.fidelity import snr_db
 from quantize.lint import lint
+from quantize.loop import plain_settings
 from quantize.rewrite import layers, quantise_weight, to_fp16, to_int8
 from quantize.stepper import Stepper
+from quantize.student import StudentRun
 
 pytestmark = pytest.mark.toolchain
 
@@ -105,9 +108,9 @@ def run(student, tmp_path_factory):
     for k in range(2):
         path = folder / "renditions" / f"{k:03d}.npz"
         np.savez(path, mels=random_mels(900, seed=k).astype(np.float16))
-    sizes = asdict(CONFIG) | {"lookaheads": list(CONFIG.lookaheads)}
-    saved = {"average": student.state_dict(), "sizes": sizes, "data": ["somewhere/take"]}
-    torch.save(saved, folder / "checkpoint.pt")
+    torch.save({"average": student.state_dict()}, folder / "checkpoint.pt")
+    settings = plain_settings(StudentRun(data=("somewhere/take",), model=CONFIG))
+    (folder / "run.yaml").write_text(yaml.safe_dump({"train": "student"} | settings))
     return folder
 
 
@@ -334,6 +337,18 @@ def test_nvidias_parser_and_builder_accept_every_file(models, peaks, kind):
 def test_fp16_holds_no_float32_weights(models):
     kinds = {t.data_type for t in to_fp16(models["generator"]).graph.initializer}
     assert TensorProto.FLOAT not in kinds
+
+
+def test_the_mood_s_mean_stays_in_fp32_and_nothing_else_does(models):
+    nodes = {node.name: node for node in models["generator"].graph.node}
+    kept = precision.averaging(models["generator"])
+    assert [nodes[name].op_type for name in kept] == ["Sub", "Mul", "Add"]
+    assert precision.averaging(models["decoder"]) == []
+    makers = [
+        next(n.op_type for n in model.graph.node if "state_out.mood" in n.output)
+        for model in (to_fp16(models["generator"]), to_fp16(models["generator"], kept))
+    ]
+    assert makers == ["Cast", "Add"]  # rounded to fp16 every face, and not
 
 
 def test_a_node_kept_in_fp32_keeps_its_weights(models):

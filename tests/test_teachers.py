@@ -434,7 +434,7 @@ def test_two_processes_take_the_same_steps_as_one_also_over_shards(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     weights = [
-        averaged(tmp_path / name / "checkpoint.pt", lambda _: torch.nn.Linear(1, 1)).weight.item()
+        averaged(tmp_path / name / "checkpoint.pt", lambda: torch.nn.Linear(1, 1)).weight.item()
         for name in ("one", "two")
     ]
     assert weights[0] == pytest.approx(weights[1], rel=1e-5)
