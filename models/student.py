@@ -135,6 +135,11 @@ class Generator(nn.Module):
     def read(self, features: Tensor, past: Tensor) -> tuple[Heard, Tensor]:
         """The outputs, from features and the mood so far; and the mood."""
         shared, detail, moment = self.shared(features).split(self.parts, dim=-1)
+        if self.training:
+            # The emotion makes do with what the lips need: its gradient would cost them more than
+            # it gains, because few voices have an emotion at all.
+            rows = slice(-self.parts[2], None)
+            moment = F.linear(features.detach(), self.shared.weight[rows], self.shared.bias[rows])
         mood, past = self.mood(torch.relu(moment), past)
         codes = self.codes(torch.relu(shared))
         slow, fast = codes.chunk(2, dim=-1)
