@@ -7,7 +7,8 @@ the teachers think likely, or without teachers the mean face of each viseme.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from quantize.losses import (
     velocity_loss,
     weighted_mean,
 )
+from quantize.mood import name_emotions
 from quantize.open import open_run
 from quantize.phones import UNKNOWN
 from quantize.renditions import Renditions
@@ -45,6 +47,8 @@ from quantize.targets import Scale, arkit_spread
 
 CHANGE = 0.1
 """Share of the streams that change their look-ahead from window to window."""
+ACTED = 4
+"""Renditions of acted clips that the emotions' names are learned from."""
 FORGET = 0.1
 """Share of the streams that begin anew there, amid a word or not, as a device does at its start."""
 
@@ -65,7 +69,7 @@ class StudentRun:
     """How often a source is used in one rendition, where not once."""
     batch: int = 24
     """Streams trained side by side; state is carried along each."""
-    window: int = 200
+    window: int = 100
     """Faces between two updates (back-propagation is cut there, state is not)."""
     rate: float = 3e-3
     """Peak learning rate (``Schedule``)."""
@@ -85,8 +89,6 @@ class StudentRun:
     """Weight of the teachers' codes; the next two likewise."""
     emotion: float = 0.2
     content: float = 0.1
-    named: float = 0.1
-    """Weight of the emotion's name, where the recording's is known."""
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     model: StudentConfig = field(default_factory=StudentConfig)
@@ -100,7 +102,7 @@ def train_student(run: StudentRun, out: Path) -> nn.Module:
     taught = lessons(run, out, corpus.spoken, corpus.scales)
     student = newborn(run, corpus.scales)
     with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
-        streams = Streams(run, corpus.spoken, renditions, taught, student)
+        streams = Streams(run, renditions, taught, student)
         steps = streams.steps
         schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
 
@@ -108,7 +110,31 @@ def train_student(run: StudentRun, out: Path) -> nn.Module:
             assert isinstance(net, Student)
             return score(net, corpus.validation)
 
-        return fit(student, out, schedule, streams.losses, judge)
+        averaged = fit(student, out, schedule, streams.losses, judge)
+        if taught:
+            some = (renditions.captured(k) for k in range(min(times, ACTED)))
+            finish(averaged, out, some, corpus.spoken, taught)
+    return averaged
+
+
+def finish(
+    student: nn.Module,
+    out: Path,
+    renditions: Iterable[Stream],
+    spoken: Sequence[Spoken],
+    taught: Lessons,
+) -> None:
+    """Teach a trained student the names of emotions, once, and keep that in its checkpoint."""
+    path, partial = out / "checkpoint.pt", out / f"checkpoint.{os.getpid()}.part"
+    saved = torch.load(path, weights_only=True)
+    if saved.get("named"):
+        return
+    assert isinstance(student, Student)
+    names = [one.clip.emotion for one in spoken]
+    named = np.array([EMOTIONS.index(n) if n in EMOTIONS else UNKNOWN for n in names])
+    name_emotions(student, renditions, named, taught)
+    torch.save(saved | {"average": student.state_dict(), "named": True}, partial)
+    partial.rename(path)
 
 
 def lessons(
@@ -167,15 +193,8 @@ class Streams:
     """
 
     def __init__(
-        self,
-        run: StudentRun,
-        spoken: Sequence[Spoken],
-        renditions: Renditions,
-        taught: Lessons | None,
-        student: Student,
+        self, run: StudentRun, renditions: Renditions, taught: Lessons | None, student: Student
     ) -> None:
-        names = [one.clip.emotion for one in spoken]
-        self._named = np.array([EMOTIONS.index(n) if n in EMOTIONS else UNKNOWN for n in names])
         self.run, self._renditions, self._taught = run, renditions, taught
         self._student, self._spread = student, student.decoder.spread
         generator = student.generator
@@ -254,15 +273,10 @@ class Streams:
             codes = codes + weighted_mean(divergence, heard)
         error = F.mse_loss(lesson.content, content, reduction="none").mean(2)
         mood = mood_loss(lesson.heard.emotion, emotion)
-        mean = F.normalize(lesson.heard.emotion.chunk(2, dim=2)[0], dim=2)
-        # At first most of the mean is still of another clip.
-        settled = (clip >= 0) & (moment > 0.5)
-        named = torch.from_numpy(np.where(settled, self._named[clip], UNKNOWN))
         return {
             "codes": run.codes * codes,
             "emotion": run.emotion * weighted_mean(mood, heard),
             "content": run.content * weighted_mean(error, heard),
-            "named": run.named * class_loss(self._student.reading(mean), named),
         }
 
 

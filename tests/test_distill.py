@@ -30,7 +30,7 @@ from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.content import ContentConfig
 from models.embedding import Embedding, EmbeddingConfig
 from models.layers import LeakyMean
-from models.student import Generator, StudentConfig
+from models.student import Generator, Student, StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.cli import main
 from quantize.corpus import read_corpus
@@ -38,11 +38,12 @@ from quantize.export import export, load_student
 from quantize.lessons import Lessons, neighbours, with_teachers_faces
 from quantize.loop import plain_settings
 from quantize.losses import mood_loss
+from quantize.mood import name_emotions, spans
 from quantize.phones import UNKNOWN
 from quantize.speech import hear
 from quantize.streams import Stream
 from quantize.student import StudentRun, train_student
-from tests.test_student import NoPhones, config, recordings
+from tests.test_student import TINY, NoPhones, config, recordings
 
 __all__ = ["recordings"]
 pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
@@ -193,6 +194,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
 ) -> None:
     monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
     monkeypatch.setattr("quantize.student.read_corpus", angrily)
+    monkeypatch.setattr("quantize.mood.STEPS", 40)
     (recordings / "t2.csv").unlink()  # one voice without a face
     plain = config(recordings, 2)
     settings: StudentRun = replace(
@@ -209,10 +211,20 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     }
     for name in ("codes", "emotion", "content"):
         assert columns[name][0] > columns[name][-1] > 0, name
-    assert columns["named"][0] > 0
+    saved = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert saved["named"]
+    # The names moved what the emotion is read from, and nothing else.
+    with monkeypatch.context() as patch:
+        patch.setattr("quantize.student.name_emotions", lambda *_: None)
+        train_student(settings, tmp_path / "nameless")
+    plain = torch.load(tmp_path / "nameless" / "checkpoint.pt", weights_only=True)["average"]
+    moved = {k: v for k, v in saved["average"].items() if not torch.equal(v, plain[k])}
+    read = {"generator.shared.weight", "generator.shared.bias"}
+    assert moved.keys() == read | {"generator.emotion.weight", "generator.emotion.bias"}
+    lips = slice(None, -settings.model.mood)
+    assert all(torch.equal(moved[k][lips], plain[k][lips]) for k in read)
     lessons = Lessons.load(out / "lessons.npz")
     assert len(lessons.faces) == 2 * len(lessons.fast) == 8 * len(lessons.slow)
-    saved = torch.load(out / "checkpoint.pt", weights_only=True)
     vectors = torch.load(teachers["codebook"], weights_only=True)["average"]["slow.vectors"]
     assert torch.equal(saved["net"]["generator.slow_vectors.weight"], vectors.T)  # not learned
     before = (out / "lessons.npz").stat().st_mtime_ns
@@ -313,6 +325,43 @@ def test_two_processes_distil_as_one(
     assert len(losses[0]) == 2
     assert losses[0][0] > losses[0][1]
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)
+
+
+def test_a_name_is_learned_from_clips_that_sound_of_it() -> None:
+    torch.manual_seed(0)
+    student = Student(replace(TINY, mood=8, emotion=4, emotions=3)).eval()
+    student.reading.weight.data, student.reading.bias.data = 5 * torch.eye(3, 4), torch.zeros(3)
+    named, faces = np.array([0, 2, UNKNOWN]), 120
+    clip = np.repeat([0, -1, 1, 2], [faces, 10, faces, faces]).astype(np.int32)
+    sound = np.repeat([1.0, -2.5, -1.0, 0.0], [faces, 10, faces, faces]).astype(np.float32)
+    length = len(clip)
+    stream = Stream(
+        np.repeat(sound[:, None], 40, axis=1),
+        np.zeros((length, 52), np.float32),
+        np.zeros((length, 52), bool),
+        np.zeros(length, np.int64),
+        np.ones(length, np.float32),
+        clip,
+        np.concatenate([np.arange(n) for n in (faces, 10, faces, faces)]).astype(np.float32) / 60,
+        np.zeros((length, 0), np.float16),
+    )
+    assert [(k, at.start) for k, at in spans(stream)] == [(0, 0), (1, 130), (2, 250)]
+    lessons = two_clips()
+    taught = replace(
+        lessons,
+        emotion=np.zeros((6, 8), np.float16),
+        starts=np.array([[0, 0], [16, 3], [24, 5], [24, 6]]),
+    )
+    name_emotions(student, [stream], named, taught)
+    for number, part in ((0, slice(0, faces)), (2, slice(130, 130 + faces))):
+        heard = torch.from_numpy(stream.mels[part])[None]
+        _, lesson, _ = student(heard, torch.eye(2)[:1], student.memory())
+        mean = torch.nn.functional.normalize(lesson.heard.emotion[0, -1, :4], dim=0)
+        assert int(student.reading(mean).argmax()) == number
+    # Nobody acted: nothing is changed.
+    before = {k: v.clone() for k, v in student.state_dict().items()}
+    name_emotions(student, [stream], np.full(3, UNKNOWN), taught)
+    assert all(torch.equal(v, before[k]) for k, v in student.state_dict().items())
 
 
 def test_a_run_that_is_no_teacher_is_refused_by_name(
