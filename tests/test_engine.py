@@ -56,7 +56,8 @@ def test_streams_share_weights_but_not_memory() -> None:
     first = OnnxEngine(bundle.folder, bundle.decoder)
     second, alone = first.another(), OnnxEngine(bundle.folder, bundle.decoder)
     assert second._session is first._session
-    heard = np.random.default_rng(0).normal(0, 1, (20, 1, 1, 64)).astype(np.float32)
+    shape = (20, *bundle.decoder.inputs["latent"])
+    heard = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
     for latent in heard:
         first.step(latent=-latent)
         assert np.array_equal(
