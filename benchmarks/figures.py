@@ -191,7 +191,16 @@ def cost(record: Record) -> str:
             ]
         )  # fmt: skip
     head = ["system", "puts out", "CPU s per audio s", "times EdgeTalk", "peak MB", "start s"]
-    return rows(head, body) + measured(record)
+    counted, step = record["results"]["networks"], record["results"]["stages_us"]
+    return (
+        rows(head, body)
+        + (
+            f"\nBoth networks: {counted['parameters'] / 1e6:.2f} M parameters, "
+            f"{counted['gflop_per_10_s']:.2f} GFLOP for 10 s of audio, {counted['state_kb']} KB of "
+            f"state, {step['generator'] + step['decoder']:.0f} us a face.\n"
+        )
+        + measured(record)
+    )
 
 
 def stages(record: Record) -> str:
