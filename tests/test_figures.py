@@ -67,6 +67,13 @@ def test_rows_are_markdown() -> None:
 def test_a_peer_that_was_not_run_has_a_row() -> None:
     record = {
         "bundle": "b", "git": "g", "machine": {"cpu": "c", "cores": 2, "load": 0.5},
-        "results": {"rows": {"wLipSync": {"not_run": "no node", "outputs": "6 phonemes"}}},
+        "results": {
+            "rows": {"wLipSync": {"not_run": "no node", "outputs": "6 phonemes"}},
+            "networks": {"parameters": 600_000, "gflop_per_10_s": 0.7, "state_kb": 3.5},
+            "stages_us": {"features": 9, "generator": 40, "decoder": 12},
+        },
     }  # fmt: skip
+    assert "0.60 M parameters, 0.70 GFLOP for 10 s of audio, 3.5 KB of state, 52 us a face" in (
+        figures.cost(record)
+    )
     assert "| wLipSync | 6 phonemes | not run |  |  |  |\n" in figures.cost(record)
