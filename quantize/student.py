@@ -124,8 +124,13 @@ def finish(
     spoken: Sequence[Spoken],
     taught: Lessons,
 ) -> None:
-    """Teach a trained student the names of emotions, once, and keep that in its checkpoint."""
-    path, partial = out / "checkpoint.pt", out / f"checkpoint.{os.getpid()}.part"
+    """Teach a trained student the names of emotions, once, and keep that in its checkpoint.
+
+    Under torchrun all processes do, as the losses expect, and rank 0 writes.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # until rank 0 has written what was trained
+    path, partial = out / "checkpoint.pt", out / "checkpoint.part"
     saved = torch.load(path, weights_only=True)
     if saved.get("named"):
         return
@@ -133,8 +138,9 @@ def finish(
     names = [one.clip.emotion for one in spoken]
     named = np.array([EMOTIONS.index(n) if n in EMOTIONS else UNKNOWN for n in names])
     name_emotions(student, renditions, named, taught)
-    torch.save(saved | {"average": student.state_dict(), "named": True}, partial)
-    partial.rename(path)
+    if os.environ.get("RANK", "0") == "0":
+        torch.save(saved | {"average": student.state_dict(), "named": True}, partial)
+        partial.rename(path)
 
 
 def lessons(

@@ -286,11 +286,13 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, sys.argv[1])
-from quantize import streams, student
+from quantize import mood, streams, student
 from quantize.loop import read_settings
+from tests.test_distill import angrily
 from tests.test_student import NoPhones
 
 streams.Aligner, student.hide_bands = NoPhones, lambda mels: mels
+student.read_corpus, mood.STEPS = angrily, 20
 run = read_settings(student.StudentRun, Path(sys.argv[2]))
 student.train_student(run, Path(sys.argv[3]))
 """
@@ -320,8 +322,10 @@ def test_two_processes_distil_as_one(
             command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        rows = csv.DictReader((tmp_path / name / "log.csv").open())
+        rows = list(csv.DictReader((tmp_path / name / "log.csv").open()))
         losses.append([float(row["loss"]) for row in rows])
+        saved = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        assert (saved["step"], saved["named"]) == (int(rows[-1]["step"]), True)
     assert len(losses[0]) == 2
     assert losses[0][0] > losses[0][1]
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)
