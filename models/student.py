@@ -30,9 +30,9 @@ class StudentConfig:
 
     lookaheads: tuple[int, ...] = (0, 2, 4, 8)
     """Faces of delay the student was trained for; one set of weights serves all."""
-    width: int = 192
+    width: int = 160
     """Channels of the convolutional stem."""
-    hidden: int = 224
+    hidden: int = 160
     """Hidden units of each of the generator's two GRUs."""
     shared: int = 64
     """What codes are read from."""

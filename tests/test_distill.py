@@ -142,6 +142,18 @@ def test_the_mood_forgets_with_its_time_constant_however_it_is_fed() -> None:
     assert steady[0, -1, 0].item() == pytest.approx(1 - math.exp(-1), abs=0.01)
 
 
+def test_the_emotion_does_not_move_what_the_lips_are_read_from() -> None:
+    torch.manual_seed(0)
+    student = Student(replace(TINY, mood=8)).train()
+    _, lesson, _ = student(torch.randn(2, 50, 40), torch.eye(2), student.memory(2))
+    lesson.heard.emotion.square().sum().backward()
+    generator = student.generator
+    assert generator.near.linear.weight.grad is None
+    assert generator.shared.weight.grad is not None
+    assert not generator.shared.weight.grad[:-8].any()
+    assert generator.shared.weight.grad[-8:].any()
+
+
 def test_drawn_codes_are_held_over_their_span_and_are_real_codes() -> None:
     torch.manual_seed(0)
     generator = Generator(StudentConfig(codes=8, slow=3, fast=2))

@@ -495,6 +495,7 @@ def test_one_command_makes_a_bundle_in_three_precisions(bundle, run):
     assert bundle.quantised["calibration"] == cut(run, 2, 2, 200, seed=0).fingerprint
     record = json.loads((bundle.folder.parent / "sensitivity.json").read_text())
     assert {row["layer"] for row in record["layers"]} == set(record["peaks"])
+    assert len(record["fp16"]["fp32_nodes"]["generator"]) == 3  # the mood's mean
     assert (bundle.folder.parent / "sensitivity.png").stat().st_size > 1000
     sizes = [
         sum((bundle.folder / n.file).stat().st_size for n in bundle.networks(p)) for p in PRECISIONS
