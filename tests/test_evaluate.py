@@ -20,6 +20,7 @@ from models.student import Student, StudentConfig
 from quantize import evaluate
 from quantize.cli import main
 from quantize.evaluate import faces_of
+from quantize.loop import plain_settings
 
 pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]
@@ -35,9 +36,10 @@ def checkpoint(folder: Path, lookaheads: tuple[int, ...] = (0, 4)) -> Path:
     config = StudentConfig(lookaheads=lookaheads)
     student = Student(config)
     student.decoder.spread.fill_(0.1)
-    sizes = asdict(config) | {"lookaheads": list(lookaheads)}
+    settings = {"train": "student", "model": plain_settings(config)}
+    (folder / "run.yaml").write_text(yaml.safe_dump(settings))
     path = folder / "checkpoint.pt"
-    torch.save({"average": student.state_dict(), "sizes": sizes}, path)
+    torch.save({"average": student.state_dict()}, path)
     return path
 
 
@@ -100,6 +102,7 @@ def test_a_run_is_known_by_its_folder_and_by_its_settings(
 def test_what_is_no_network_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"neither a bundle \(bundle.yaml\) nor a run"):
         faces_of(tmp_path, [])
+    (tmp_path / "run.yaml").write_text("train: student\n")
     for content in (b"", b"hello"):
         (tmp_path / "checkpoint.pt").write_bytes(content)
         with pytest.raises(InputError, match=r"not a checkpoint that fits its run \(\w"):
