@@ -21,12 +21,13 @@ from benchmarks import report
 from benchmarks.emotion import TEST, best
 from benchmarks.scoring import score
 from benchmarks.trials import MADE, trials
-from edge.contract import FPS, EdgeError
+from edge.contract import EdgeError
 from models.student import Student
 from quantize.data import EMOTIONS, Clip, load
 from quantize.evaluate import LOOKAHEAD, of_student
 from quantize.export import load_student
 from quantize.loop import read_settings
+from quantize.mood import SETTLED
 from quantize.streams import heard_of
 from quantize.student import StudentRun, train_student
 
@@ -44,8 +45,6 @@ CHANGES: dict[str, dict[str, float]] = {
 }
 SHARED = ("renditions", "phones.json", "lessons.npz")
 """What is the same in every run, and made by the first."""
-SETTLED = FPS // 2
-"""Faces before the emotion has been heard."""
 TEACHERS = Path("models/checkpoints")
 
 
@@ -57,8 +56,7 @@ def emotions(student: Student, clips: Sequence[Clip]) -> float:
     choice, right = torch.eye(len(lookaheads))[[lookaheads.index(LOOKAHEAD)]], 0
     for clip in clips:
         _, lesson, _ = student(torch.from_numpy(heard_of(clip))[None], choice, student.memory())
-        mean = torch.nn.functional.normalize(lesson.heard.emotion[0].chunk(2, dim=1)[0], dim=1)
-        named = best(student.reading(mean[SETTLED:]), offered)
+        named = best(student.named(lesson.heard.emotion[0, SETTLED:]), offered)
         right += named == EMOTIONS.index(clip.emotion or "")
     return right / len(clips)
 

@@ -32,6 +32,7 @@ from models.embedding import Embedding, EmbeddingConfig
 from quantize.codebook import motion
 from quantize.data import EMOTIONS, Clip, load
 from quantize.emotion import WINDOW, embed, face_windows
+from quantize.mood import SETTLED
 from quantize.open import open_run
 from quantize.streams import heard_of
 
@@ -118,9 +119,6 @@ def accuracy(truth: Sequence[int], named: Sequence[int]) -> dict[str, Any]:
 class Streaming:
     """The emotion that a bundle's generator hears, face by face, as ``edge.feeling`` reads it."""
 
-    START = FPS // 2
-    """Faces before it has heard enough to be asked."""
-
     def __init__(self, bundle: Bundle) -> None:
         tables = bundle.tables()
         if tables is None:
@@ -132,13 +130,13 @@ class Streaming:
         ]
 
     def logits(self, mels: Floats) -> torch.Tensor:
-        """(faces, E) of a clip's mels (T, 40), from ``START`` on."""
+        """(faces, E) of a clip's mels (T, 40), from ``SETTLED`` on."""
         self._generator.reset()
         rows = []
         for mel in mels:
             told = self._generator.step(mels=mel[None, None], lookahead=self._choice)
             rows.append(self._feeling.logits(told["emotion"]))
-        return torch.from_numpy(np.stack(rows)[min(self.START, len(rows) - 1) :])
+        return torch.from_numpy(np.stack(rows)[min(SETTLED, len(rows) - 1) :])
 
 
 @torch.no_grad()

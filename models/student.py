@@ -218,6 +218,11 @@ class Student(nn.Module):
         self.reading = nn.Linear(config.emotion, config.emotions)
         """The teacher's: what the mean of an emotion is called (``codes.npz`` of a bundle)."""
 
+    def named(self, emotion: Tensor) -> Tensor:
+        """Logits (..., E) of the names of an emotion (..., 2 x 32), read from its mean alone."""
+        logits: Tensor = self.reading(F.normalize(emotion.chunk(2, dim=-1)[0], dim=-1))
+        return logits
+
     def memory(self, batch: int = 1) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """State of both networks before anything was heard."""
         return self.generator.memory(batch), self.decoder.memory(batch)

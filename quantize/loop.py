@@ -56,7 +56,12 @@ class Schedule:
         if step < warm:
             return self.rate * (step + 1) / warm
         done = (step - warm) / max(1, self.steps - warm)
-        return self.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+        return self.rate * cosine(done)
+
+
+def cosine(done: float) -> float:
+    """Share of the peak learning rate after a share of the steps: from 1 down to a hundredth."""
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def read_settings(kind: type[Run], path: Path | None, **changes: Any) -> Run:

@@ -7,7 +7,6 @@ alone, each from silence, many at once. Its ears stay as the lips need them.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -20,6 +19,7 @@ from tqdm import trange
 from edge.contract import FPS
 from models.student import Student
 from quantize.lessons import Lessons
+from quantize.loop import cosine
 from quantize.losses import class_loss, mood_loss, weighted_mean
 from quantize.phones import UNKNOWN
 from quantize.streams import Stream
@@ -58,7 +58,7 @@ def name_emotions(
     random = torch.Generator().manual_seed(0)
     for step in (bar := trange(STEPS, desc="emotions' names")):
         for group in optimiser.param_groups:
-            group["lr"] = RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / STEPS)))
+            group["lr"] = RATE * cosine(step / STEPS)
         at = torch.randint(len(features), (BATCH,), generator=random)
         x = features[at]
         kept = torch.rand(x.shape[0], 1, x.shape[2], generator=random) >= DROPOUT
@@ -112,8 +112,7 @@ def _loss(
     """How far emotions (B, T, 2 D) are from their names, and from what the teacher said."""
     said, clip, moment = said[:, SETTLED:], clips[:, SETTLED:].numpy(), moments[:, SETTLED:].numpy()
     wanted = taught.emotion[taught.emotion_at(clip, moment)]
-    mean = F.normalize(said.chunk(2, dim=2)[0], dim=2)
     names = torch.from_numpy(np.where(clip >= 0, named[clip], UNKNOWN))
     apart = mood_loss(said, torch.from_numpy(wanted).float())
     heard = torch.from_numpy(clip >= 0).float()
-    return class_loss(student.reading(mean), names) + weighted_mean(apart, heard)
+    return class_loss(student.named(said), names) + weighted_mean(apart, heard)

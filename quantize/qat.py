@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tqdm import trange
 from models.layers import Gru, gru_cell
 from models.student import Student
 from quantize.calibrate import Windows, cut
+from quantize.loop import cosine
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def finetune(
     bar = trange(done, rounds, initial=done, total=rounds, desc="quantisation-aware training")
     for k in bar:
         for group in optimiser.param_groups:
-            group["lr"] = RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * k / rounds)))
+            group["lr"] = RATE * cosine(k / rounds)
         heard = cut(
             folder,
             len(teacher.config.lookaheads),
