@@ -52,8 +52,7 @@ TEACHERS = Path("models/checkpoints")
 def emotions(student: Student, clips: Sequence[Clip]) -> float:
     """Share of the clips whose emotion is named rightly, over all that they hold."""
     offered = sorted({EMOTIONS.index(c.emotion or "") for c in clips})
-    lookaheads = student.config.lookaheads
-    choice, right = torch.eye(len(lookaheads))[[lookaheads.index(LOOKAHEAD)]], 0
+    choice, right = student.config.at(LOOKAHEAD), 0
     for clip in clips:
         _, lesson, _ = student(torch.from_numpy(heard_of(clip))[None], choice, student.memory())
         named = best(student.named(lesson.heard.emotion[0, SETTLED:]), offered)

@@ -125,16 +125,14 @@ class Streaming:
             raise InputError(f"{bundle.folder}: this bundle hears no emotion; distil one")
         self._feeling = Feeling(bundle.emotions, *tables[1:])
         self._generator, _ = open_engines(bundle, "onnxruntime")
-        self._choice = np.eye(len(bundle.lookaheads), dtype=np.float32)[
-            [bundle.lookaheads.index(bundle.lookahead)]
-        ]
+        self._control = {bundle.control_name: bundle.control(bundle.lookahead)}
 
     def logits(self, mels: Floats) -> torch.Tensor:
         """(faces, E) of a clip's mels (T, 40), from ``SETTLED`` on."""
         self._generator.reset()
         rows = []
         for mel in mels:
-            told = self._generator.step(mels=mel[None, None], lookahead=self._choice)
+            told = self._generator.step(mels=mel[None, None], **self._control)
             rows.append(self._feeling.logits(told["emotion"]))
         return torch.from_numpy(np.stack(rows)[min(SETTLED, len(rows) - 1) :])
 

@@ -53,11 +53,10 @@ def hear(clips: Sequence[Path]) -> list[Floats]:
 def run(bundle: Bundle, pair: Pair, mels: Sequence[Floats], steps: int) -> tuple[Floats, Floats]:
     """Weights (faces, 52) of what is heard, then seconds (steps,) of generator and decoder."""
     generator, decoder = pair
-    choice = np.zeros((1, len(bundle.lookaheads)), np.float32)
-    choice[0, bundle.lookaheads.index(bundle.lookahead)] = 1
+    control = {bundle.control_name: bundle.control(bundle.lookahead)}
 
     def face(i: int) -> Floats:
-        latent = generator.step(mels=mels[i % len(mels)], lookahead=choice)["latent"]
+        latent = generator.step(mels=mels[i % len(mels)], **control)["latent"]
         return np.array(decoder.step(latent=latent)["weights"][0, 0])
 
     faces = np.stack([face(i) for i in range(len(mels))])

@@ -17,6 +17,7 @@ import yaml
 
 from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, MissingError, UsageError
 from edge.features import N_MELS, WINDOW
+from edge.words import LENGTH
 
 SCHEMA = 1
 DEFAULT = Path(__file__).parent / "bundles" / "default"
@@ -73,9 +74,10 @@ class Bundle:
     lookahead: int
     """The one to use unless told otherwise."""
     generator: Network
-    """mels (1, 1, 40), lookahead (1, K) one-hot, state -> latent, state; where ``codes`` is there
-    also codes (1, 1, 2 K), logits of the slow and the fast code, and emotion (1, 1, 2 D), mean and
-    log-variance."""
+    """mels (1, 1, 40), control (1, K + S + L), state -> latent, state; where ``codes`` is there
+    also codes (1, 1, 2 C), logits of the slow and the fast code, and emotion (1, 1, 2 D), mean and
+    log-variance. ``control`` is the look-ahead as one-hot, how much of each style, and
+    ``edge.words``; bundles that know neither styles nor words have lookahead (1, K) instead."""
     decoder: Network
     """latent, state -> weights (1, 1, 52) in ARKit range, not clamped, state."""
     rest: Mapping[str, float]
@@ -88,6 +90,8 @@ class Bundle:
     """Vectors of the codes and reading of the emotion, as ``Tables``; old bundles have none."""
     emotions: tuple[str, ...] = ()
     """Names of the emotions that ``codes`` can read."""
+    styles: tuple[str, ...] = ()
+    """Names of the captured habits that a face can be asked for."""
     quantised: Mapping[str, Any] = field(default_factory=dict)
     """How the int8 networks were made: calibration set by SHA-256, method, layers left in fp32."""
 
@@ -128,6 +132,22 @@ class Bundle:
             raise MissingError(f"{path}: not readable ({error}); export it again") from error
 
     @property
+    def control_name(self) -> str:
+        """Input of the generator that ``control`` is for."""
+        return "control" if self.reads_words else "lookahead"
+
+    @property
+    def reads_words(self) -> bool:
+        """Can the generator be told words and styles, or is it an older one?"""
+        return "control" in self.generator.inputs
+
+    def control(self, lookahead: int) -> Floats:
+        """(1, C) what the generator is told at a look-ahead (faces), with no style and no words."""
+        told = np.zeros(self.generator.inputs[self.control_name], np.float32)
+        told[0, self.lookaheads.index(lookahead)] = 1
+        return told
+
+    @property
     def offered_ms(self) -> dict[int, int]:
         """Look-aheads as a person names them, in whole ms, to faces."""
         return {round(n * 1000 / FPS): n for n in self.lookaheads}
@@ -144,7 +164,7 @@ class Bundle:
             "shapes": list(ARKIT_52),
         }
         partial = self.folder / "bundle.part"
-        optional = [(plain, key) for key in ("quantised", "codes", "emotions")]
+        optional = [(plain, key) for key in ("quantised", "codes", "emotions", "styles")]
         for part, key in (*optional, *((plain[n], "variants") for n in NETWORKS)):
             if not part[key]:
                 del part[key]
@@ -172,6 +192,7 @@ def read_bundle(folder: Path) -> Bundle:
             git=str(raw["git"]),
             codes=File(**raw["codes"]) if "codes" in raw else None,
             emotions=tuple(str(name) for name in raw.get("emotions", ())),
+            styles=tuple(str(name) for name in raw.get("styles", ())),
             quantised=dict(raw.get("quantised", {})),
         )
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -221,9 +242,10 @@ def _check_file(path: Path, expected: str) -> None:
 def _fits(bundle: Bundle) -> bool:
     """Do the shapes agree with what ``edge.pipeline`` passes from one network to the next?"""
     generator, decoder = bundle.generator, bundle.decoder
+    told = len(bundle.lookaheads) + (len(bundle.styles) + LENGTH) * bundle.reads_words
     return (
         generator.inputs.get("mels") == (1, 1, N_MELS)
-        and generator.inputs.get("lookahead") == (1, len(bundle.lookaheads))
+        and generator.inputs.get(bundle.control_name) == (1, told)
         and "latent" in generator.outputs
         and decoder.inputs.get("latent") == generator.outputs["latent"]
         and decoder.outputs.get("weights") == (1, 1, len(ARKIT_52))

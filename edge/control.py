@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 2048
 """Of a datagram."""
+MOST_WORDS = 400
+"""Characters of a text: half a minute of speech, and 0.2 ms to spell."""
 STATUS_EVERY = 0.1
 """Seconds that one status is good for; its percentiles cost 0.1 ms."""
 
@@ -124,11 +126,13 @@ class Orders:
 
     def _text(self, values: tuple[Value, ...]) -> None:
         words, *start = _typed(values, "s", "sn")
-        self._live.wait_for("text", [words, *(_within(at, 0, 1e9) for at in start)])
+        if len(words) > MOST_WORDS:
+            raise ValueError(f"{len(words)} characters; send at most {MOST_WORDS} at a time")
+        self._live.text(words, _within(start[0], 0, 60) if start else 0.0)
 
     def _style(self, values: tuple[Value, ...]) -> None:
         name, *amount = _typed(values, "s", "sn")
-        self._live.wait_for("style", [name, *(_within(n, 0, 1) for n in amount)])
+        self._live.style(name, _within(amount[0], 0, 1) if amount else 1.0)
 
     def _gain(self, values: tuple[Value, ...]) -> None:
         shape, gain = _typed(values, "sn")

@@ -17,6 +17,7 @@ from edge.config import Config, changed
 from edge.contract import BlendshapeFrame, EdgeError, Sink
 from edge.emotion import emotion_named, load_emotions
 from edge.pipeline import Pipeline
+from edge.words import spell
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,22 @@ class Live:
             self.inbox.put(partial(self.pipeline.follow_feeling, blend))
         else:
             self.wait_for("emotion", "auto")
+
+    def text(self, words: str, seconds: float) -> None:
+        """Words that will be heard from so many seconds from now on."""
+        if self.bundle.reads_words:
+            self.inbox.put(partial(self.pipeline.expect, spell(words), seconds))
+        else:
+            self.wait_for("text", [words, seconds])
+
+    def style(self, name: str, amount: float) -> None:
+        """Take on so much of the habits of a captured face; one of the bundle's."""
+        if not self.bundle.styles:
+            self.wait_for("style", [name, amount])
+        elif name in self.bundle.styles:
+            self.inbox.put(partial(self.pipeline.set_style, name, amount))
+        else:
+            raise ValueError(f"this bundle has the styles {', '.join(self.bundle.styles)}")
 
     def wait_for(self, what: str, value: Any) -> None:
         """Keep what the engines cannot use yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.audio import clean
 from edge.bundle import Bundle
@@ -24,6 +25,7 @@ from edge.face import Face
 from edge.features import Features
 from edge.feeling import EVERY, Feeling
 from edge.join import Join
+from edge.words import LENGTH, Script
 
 FILLABLE = SAMPLE_RATE // 10
 """A gap of up to 100 ms is heard as silence; after a longer one everything starts anew."""
@@ -48,10 +50,11 @@ class Pipeline:
         self.lookahead = bundle.lookahead if lookahead is None else lookahead
         if self.lookahead not in bundle.lookaheads:
             raise UsageError(f"look-ahead {self.lookahead} faces is not in {bundle.lookaheads}")
-        self._choice = np.zeros((1, len(bundle.lookaheads)), np.float32)
-        self._offered = bundle.lookaheads
+        self._offered, self._styles = bundle.lookaheads, bundle.styles
+        self._control = bundle.control(self.lookahead)
+        self._told = {bundle.control_name: self._control}
+        self._script = Script() if bundle.reads_words else None
         self._join = Join()
-        self._choose()
         self._generator, self._decoder = engines
         self._features = Features()
         self.face = Face(bundle.rest, self.lookahead, seed)
@@ -72,17 +75,29 @@ class Pipeline:
         self._raw = np.zeros(52, np.float32)
         self._start(at=0)
 
-    def _choose(self) -> None:
-        self._choice[...] = 0
-        self._choice[0, self._offered.index(self.lookahead)] = 1
-
     def set_lookahead(self, lookahead: int) -> None:
         """Go on at another look-ahead (in faces, one of the bundle's) without a jump."""
         if lookahead != self.lookahead:
             self.lookahead = lookahead
-            self._choose()
+            self._control[0, : len(self._offered)] = [n == lookahead for n in self._offered]
             self.face.listen_ahead(lookahead)
             self._join.begin()
+
+    def set_style(self, name: str, amount: float) -> None:
+        """Take on so much (0..1) of the habits of one of the bundle's captured faces, and no other.
+
+        ``name`` is one of the bundle's ``styles``.
+        """
+        begin = len(self._offered)
+        self._control[0, begin : begin + len(self._styles)] = 0
+        self._control[0, begin + self._styles.index(name)] = amount
+        self._join.begin()
+
+    def expect(self, sounds: NDArray[np.int8], seconds: float) -> None:
+        """What ``spell`` made of known words will be heard from so many seconds from now on."""
+        if self._script:
+            now = self._features.face
+            self._script.say(sounds, now - self.lookahead, now + round(seconds * FPS))
 
     def follow_feeling(self, blend: float | None) -> None:
         """Let the face show the emotion of the voice, fading over ``blend`` s; ``None``: not."""
@@ -97,6 +112,8 @@ class Pipeline:
 
     def restart(self) -> None:
         """Begin a new stream at sample 0."""
+        if self._script:
+            self._script = Script()
         self._start(at=0)
 
     def _start(self, at: int) -> None:
@@ -133,7 +150,9 @@ class Pipeline:
         """Raw weights (52,); at half steps odd faces repeat, even ones go half the way there."""
         if self.half and face % 2:
             return self._raw
-        heard = self._generator.step(mels=mels, lookahead=self._choice)
+        if self._script:
+            self._control[0, -LENGTH:] = self._script.due(face - self.lookahead)
+        heard = self._generator.step(mels=mels, **self._told)
         latent = heard["latent"]
         if self._codes:
             latent = self._codes.draw(latent, heard["codes"], face)

@@ -15,28 +15,32 @@ from torch.nn import functional as F
 class CausalConv(nn.Module):
     """A convolution over time that hears only the past.
 
-    x (B, T, C_in) or (B, C_in) and past (B, kernel - 1, C_in) -> y as long as x, new past.
+    x (B, T, C_in) or (B, C_in) and past (B, (kernel - 1) * C_in) -> y as long as x, new past. Of
+    ``beside``, as long as x with channels of its own, only the same frame is heard.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, beside: int = 0) -> None:
         super().__init__()
-        self.kernel = kernel
+        self.kernel, self.channels = kernel, channels_in
         # A linear layer over stacked taps: TensorRT and ONNX Runtime run one step as one Gemm.
-        self.linear = nn.Linear(kernel * channels_in, channels_out)
+        self.linear = nn.Linear(kernel * channels_in + beside, channels_out)
 
     def memory(self, batch: int) -> Tensor:
         """The past before anything was heard."""
-        channels = self.linear.in_features // self.kernel
-        return torch.zeros(batch, self.kernel - 1, channels)
+        return torch.zeros(batch, (self.kernel - 1) * self.channels)
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, past: Tensor, beside: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Convolve, and remember the last ``kernel - 1`` frames."""
-        if x.dim() == 2:
-            seen = torch.cat([past, x[:, None]], dim=1)
-            return self.linear(seen.flatten(1)), seen[:, 1:]
-        seen, frames = torch.cat([past, x], dim=1), x.shape[1]  # (B, P + T, C)
-        stacked = torch.cat([seen[:, k : k + frames] for k in range(self.kernel)], dim=2)
-        return self.linear(stacked), seen[:, frames:]
+        more = [] if beside is None else [beside]
+        if x.dim() == 2:  # flat, because adding and dropping an axis costs operators
+            new = torch.cat([past, x], dim=1)[:, self.channels :]
+            return self.linear(torch.cat([past, x, *more], dim=1)), new
+        frames = x.shape[1]
+        seen = torch.cat([past.unflatten(1, (-1, self.channels)), x], dim=1)  # (B, P + T, C)
+        stacked = [seen[:, k : k + frames] for k in range(self.kernel)]
+        return self.linear(torch.cat([*stacked, *more], dim=2)), seen[:, frames:].flatten(1)
 
 
 class Gru(nn.Module):

@@ -8,6 +8,7 @@ lose the lips of unseen voices. A slow code is predicted for every face, so it a
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from edge.contract import ARKIT_52
 from edge.features import N_MELS
+from edge.words import LENGTH, VISEMES
 from models.codebook import FAST, SLOW
 from models.layers import CausalConv, Gru, LeakyMean
 
@@ -30,6 +32,8 @@ class StudentConfig:
 
     lookaheads: tuple[int, ...] = (0, 2, 4, 8)
     """Faces of delay the student was trained for; one set of weights serves all."""
+    styles: tuple[str, ...] = ()
+    """Captured sources whose habits the face can be asked for by name."""
     width: int = 160
     """Channels of the convolutional stem."""
     hidden: int = 160
@@ -58,8 +62,24 @@ class StudentConfig:
     """Of what enters each GRU and the output layers; training only."""
     sampled: float = 0.05
     """Share of the streams whose codes are drawn in training, so that the decoder knows both."""
-    visemes: int = 15
+    visemes: int = len(VISEMES)
     """Classes of the auxiliary head, used in training only."""
+
+    @property
+    def control(self) -> int:
+        """Length of what the generator is told beside the sound (``Generator``)."""
+        return len(self.lookaheads) + len(self.styles) + LENGTH
+
+    @property
+    def features(self) -> int:
+        """Length of what all outputs are read from: both GRUs, and what was told."""
+        return 2 * self.hidden + self.control
+
+    def at(self, lookahead: int) -> Tensor:
+        """(1, C) what the generator is told at a look-ahead (faces), with no style and no words."""
+        told = torch.zeros(1, self.control)
+        told[0, self.lookaheads.index(lookahead)] = 1
+        return told
 
 
 class Heard(NamedTuple):
@@ -76,20 +96,22 @@ class Heard(NamedTuple):
 class Generator(nn.Module):
     """Log-mel frames to codes and an emotion, delayed by the look-ahead.
 
-    mels (B, T, 40), lookahead (B, K) one-hot, state -> ``Heard``, state.
+    mels (B, T, 40), control (B, C), state -> ``Heard``, state. ``control``, (B, T, C) where it
+    changes from face to face, is the look-ahead as one-hot; how much of each style, none where
+    nobody asked; and the sounds that known words make (``edge.words``), none where no word is
+    known. What is not told is zero and changes nothing.
     """
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         width, hidden = config.width, config.hidden
         self.near = CausalConv(N_MELS, width, 5)
-        self.wide = CausalConv(width, width, 3)
-        self.delay = nn.Linear(len(config.lookaheads), width, bias=False)
+        self.wide = CausalConv(width, width, 3, beside=config.control)
         self.slow = Gru(width, hidden)
         self.deep = Gru(hidden, hidden)
         # One product where two would read the same int8 features: ONNX Runtime fuses only one.
         self.parts = config.shared, config.detail, config.mood
-        self.shared = nn.Linear(hidden + hidden, sum(self.parts))
+        self.shared = nn.Linear(config.features, sum(self.parts))
         self.codes = nn.Linear(config.shared, 2 * config.codes)
         self.mood = LeakyMean(config.mood, MOOD_FRAMES)
         self.emotion = nn.Linear(config.mood, 2 * config.emotion)
@@ -97,7 +119,19 @@ class Generator(nn.Module):
         self.fast_vectors = nn.Linear(config.codes, config.fast, bias=False)
         for vectors in (self.slow_vectors, self.fast_vectors):
             nn.init.normal_(vectors.weight)
+        self._asked = len(config.styles) + LENGTH
+        with torch.no_grad():  # style and words come last (``quantize.steer``)
+            for weight in self.steered():
+                self.steering(weight).zero_()
         self.drop = nn.Dropout(config.dropout)
+
+    def steered(self) -> tuple[Tensor, Tensor]:
+        """The weights whose last columns read style and words."""
+        return self.wide.linear.weight, self.shared.weight
+
+    def steering(self, weight: Tensor) -> Tensor:
+        """Those columns (outputs, S + L) of such a weight, or of its gradient."""
+        return weight[:, -self._asked :]
 
     def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before anything was heard, in the order ``forward`` takes it."""
@@ -105,32 +139,35 @@ class Generator(nn.Module):
         return tuple(layer.memory(batch) for layer in layers)
 
     def forward(
-        self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
+        self, mels: Tensor, control: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Heard, tuple[Tensor, ...]]:
         """Run over the frames of ``mels``."""
         alone = mels.shape[1] == 1
-        x, delay = (mels[:, 0], lookahead) if alone else (mels, lookahead[:, None])
-        features, heard = self.hear(x, delay, state[:-1])
+        if alone and control.dim() == 3:
+            control = control[:, 0]
+        features, heard = self.hear(mels[:, 0] if alone else mels, control, state[:-1])
         out, mood = self.read(features, state[-1])
         return Heard(*(v[:, None] for v in out)) if alone else out, (*heard, mood)
 
     def hear(
-        self, mels: Tensor, lookahead: Tensor, state: tuple[Tensor, ...]
+        self, mels: Tensor, control: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Everything but the outputs: features (B, T, 2 x hidden), state but for the mood.
+        """Everything but the outputs: features (B, T, F), state but for the mood.
 
-        mels (B, T, 40) with lookahead (B, 1, K); or both without the T for one frame, which gives
-        features (B, 2 x hidden).
+        mels (B, T, 40) and control (B, C) or (B, T, C); or mels (B, 40) for one frame, which gives
+        features (B, F).
         """
+        if control.dim() < mels.dim():
+            control = control[:, None].expand(-1, mels.shape[1], -1)
         near, wide, slow, deep = state
         x, near = self.near(mels, near)
         x = torch.relu(x)
-        y, wide = self.wide(x, wide)
-        x = torch.relu(x + y + self.delay(lookahead))
+        y, wide = self.wide(x, wide, control)
+        x = torch.relu(x + y)
         x, slow = self.slow(self.drop(x), slow)
         x = self.drop(x)
         y, deep = self.deep(x, deep)
-        return torch.cat([x, self.drop(y)], dim=-1), (near, wide, slow, deep)
+        return torch.cat([x, self.drop(y), control], dim=-1), (near, wide, slow, deep)
 
     def read(self, features: Tensor, past: Tensor) -> tuple[Heard, Tensor]:
         """The outputs, from features and the mood so far; and the mood."""
@@ -179,6 +216,7 @@ class Decoder(nn.Module):
         self.out = nn.Linear(latent + config.decoder, len(ARKIT_52))
         self.drop = nn.Dropout(config.dropout)
         self.register_buffer("spread", torch.zeros(len(ARKIT_52)))
+        self.scaled = True
 
     def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before the first face."""
@@ -191,8 +229,19 @@ class Decoder(nn.Module):
         alone = latent.shape[1] == 1
         x = self.drop(latent[:, 0] if alone else latent)
         y, hidden = self.gru(x, state[0])
-        weights = self.out(torch.cat([x, self.drop(y)], dim=-1)) * self.spread
+        weights = self.out(torch.cat([x, self.drop(y)], dim=-1))
+        if self.scaled:
+            weights = weights * self.spread
         return weights[:, None] if alone else weights, (hidden,)
+
+    def folded(self) -> Decoder:
+        """A copy with ``spread`` in its last layer: one product less a face, for export."""
+        twin = copy.deepcopy(self)
+        twin.scaled = False
+        with torch.no_grad():
+            twin.out.weight.mul_(self.spread[:, None])
+            twin.out.bias.mul_(self.spread)
+        return twin
 
 
 class Lesson(NamedTuple):
@@ -213,8 +262,8 @@ class Student(nn.Module):
         self.config = config
         self.generator = Generator(config)
         self.decoder = Decoder(config)
-        self.viseme_head = nn.Linear(2 * config.hidden, config.visemes)
-        self.content_head = nn.Linear(2 * config.hidden, config.content)
+        self.viseme_head = nn.Linear(config.features, config.visemes)
+        self.content_head = nn.Linear(config.features, config.content)
         self.reading = nn.Linear(config.emotion, config.emotions)
         """The teacher's: what the mean of an emotion is called (``codes.npz`` of a bundle)."""
 
@@ -230,12 +279,12 @@ class Student(nn.Module):
     def forward(
         self,
         mels: Tensor,
-        lookahead: Tensor,
+        control: Tensor,
         state: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
     ) -> tuple[Tensor, Lesson, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
-        """mels (B, T, 40) -> weights (B, T, 52), what training looks at, state."""
+        """mels (B, T, 40), control as the generator -> weights (B, T, 52), a lesson, state."""
         *before, past = state[0]
-        features, generator = self.generator.hear(mels, lookahead[:, None], tuple(before))
+        features, generator = self.generator.hear(mels, control, tuple(before))
         heard, mood = self.generator.read(features, past)
         latent = heard.latent
         if self.training:

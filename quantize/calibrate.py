@@ -31,10 +31,8 @@ class Windows:
 
     mels: Floats
     """(N, T, N_MELS)"""
-    choices: NDArray[np.int64]
-    """(N,) index of the look-ahead each is run at."""
-    lookaheads: int
-    """How many look-aheads there are."""
+    control: Floats
+    """(N, C) what the generator is told along each (``models.student.Generator``)."""
 
     @property
     def faces(self) -> int:
@@ -45,24 +43,24 @@ class Windows:
     def fingerprint(self) -> str:
         """SHA-256 of the very numbers, for ``bundle.yaml``."""
         digest = hashlib.sha256()
-        for array in (self.mels.astype("<f4"), self.choices.astype("<i8")):
+        for array in (self.mels.astype("<f4"), self.control.astype("<f4")):
             digest.update(repr(array.shape).encode() + array.tobytes())
         return digest.hexdigest()
 
     def feeds(self) -> Iterator[dict[str, Floats]]:
-        """Inputs of the generator, a window at a time: (T, 1, 1, N_MELS) and (T, 1, K)."""
-        onehot = np.eye(self.lookaheads, dtype=np.float32)
-        for mels, choice in zip(self.mels, self.choices, strict=True):
-            rows = np.broadcast_to(onehot[choice], (len(mels), 1, self.lookaheads))
-            yield {"mels": mels[:, None, None], "lookahead": rows}
+        """Inputs of the generator, a window at a time: (T, 1, 1, N_MELS) and (T, 1, C)."""
+        for mels, told in zip(self.mels, self.control, strict=True):
+            rows = np.broadcast_to(told, (len(mels), 1, len(told)))
+            yield {"mels": mels[:, None, None], "control": rows}
 
 
 def cut(
-    folder: Path, lookaheads: int, count: int, faces: int, seed: int, only: int | None = None
+    folder: Path, told: Floats, count: int, faces: int, seed: int, only: int | None = None
 ) -> Windows:
     """``count`` windows of ``faces`` faces from the streams under ``folder/renditions``.
 
-    Files are taken in turn (or ``only`` one), places are drawn by ``seed``, look-aheads in turn.
+    Files are taken in turn (or ``only`` one), places are drawn by ``seed``, what the
+    generator is told taken from the rows of ``told`` (K, C) in turn.
     ``DataError`` if any window cannot be had or is not healthy: fewer would be another calibration.
     """
     files = sorted((folder / "renditions").glob("*.npz"))
@@ -87,7 +85,7 @@ def cut(
                     "rendition again (delete the file and run edge-quantize train)"
                 )
     order = np.stack([found[i] for i in range(count)])
-    return Windows(order, np.arange(count) % lookaheads, lookaheads)
+    return Windows(order, told[np.arange(count) % len(told)])
 
 
 def _read(path: Path, faces: int) -> NDArray[np.float16]:

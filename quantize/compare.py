@@ -94,12 +94,11 @@ def engines(bundle: Bundle, precision: str) -> tuple[OnnxEngine, OnnxEngine]:
 def say(bundle: Bundle, precision: str, heard: Heard, latents: Floats | None) -> Said:
     """Step through the stream as ``Pipeline`` does; ``latents`` (T, L) are those of fp32."""
     generator, decoder = engines(bundle, precision)
-    choice = np.zeros((1, len(bundle.lookaheads)), np.float32)
-    choice[0, bundle.lookaheads.index(bundle.lookahead)] = 1
+    control = {bundle.control_name: bundle.control(bundle.lookahead)}
     latent_rows, code_rows, weight_rows, taken = [], [], [], []
     for mel in heard.mels:
         begun = time.perf_counter()
-        told = generator.step(mels=mel, lookahead=choice)
+        told = generator.step(mels=mel, **control)
         latent = told["latent"]
         weights = decoder.step(latent=latent)["weights"]
         taken.append(time.perf_counter() - begun)

@@ -55,7 +55,7 @@ def of_student(checkpoint: Path, clips: Sequence[Trial]) -> dict[str, Floats]:
     student = load_student(checkpoint)
     lookaheads = student.config.lookaheads
     late = min(lookaheads, key=lambda n: abs(n - LOOKAHEAD))
-    choice = torch.eye(len(lookaheads))[[lookaheads.index(late)]]
+    choice = student.config.at(late)
     found = {}
     for trial in clips:
         mels = torch.from_numpy(heard(trial, trial.faces + late))[None]

@@ -60,10 +60,11 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
         folder=out,
         name=name,
         lookaheads=config.lookaheads,
+        styles=config.styles,
         lookahead=lookahead,
         generator=generator,
         decoder=decoder,
-        rest=rest_pose(student, config.lookaheads.index(lookahead)),
+        rest=rest_pose(student, lookahead),
         data=tuple(Path(folder).name for folder in run["data"]),
         git=git_commit(),
     )
@@ -90,13 +91,13 @@ def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
     config = student.config
     heard = {
         "mels": torch.zeros(1, 1, N_MELS),
-        "lookahead": torch.zeros(1, len(config.lookaheads)),
+        "control": torch.zeros(1, config.control),
     }
     latent = {"latent": torch.zeros(1, 1, config.slow + config.fast + config.detail)}
     paths = out / "generator.onnx", out / "decoder.onnx"
     networks = (
         to_onnx(student.generator, "generator", heard, paths[0]),
-        to_onnx(student.decoder, "decoder", latent, paths[1]),
+        to_onnx(student.decoder.folded(), "decoder", latent, paths[1]),
     )
     for path in paths:
         require(onnx.load(path), path.name)
@@ -104,11 +105,10 @@ def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
 
 
 @torch.no_grad()
-def rest_pose(student: Student, choice: int) -> dict[str, float]:
+def rest_pose(student: Student, lookahead: int) -> dict[str, float]:
     """The face after five seconds of quiet, to two decimals; the jaw is shut by definition."""
     quiet = torch.full((1, 300, N_MELS), -2.5)
-    onehot = torch.eye(len(student.config.lookaheads))[choice : choice + 1]
-    weights, _, _ = student(quiet, onehot, student.memory())
+    weights, _, _ = student(quiet, student.config.at(lookahead), student.memory())
     pose = weights[0, -60:].mean(0).clamp(0, 1).tolist()
     found = {n: round(w, 2) for n, w in zip(ARKIT_52, pose, strict=True) if w >= 0.005}
     found.pop("jawOpen", None)

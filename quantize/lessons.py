@@ -125,20 +125,24 @@ def _lesson(one: Spoken, teachers: Teachers, scales: dict[str, Scale]) -> dict[s
     }
 
 
-def with_teachers_faces(stream: Stream, lessons: Lessons, share: float, trust: float) -> Stream:
+def with_teachers_faces(
+    stream: Stream, lessons: Lessons, share: float, trust: float, captured: float = 0.0
+) -> Stream:
     """The same stream with likely faces where a voice was recorded without one.
 
     ``share`` of the teachers' face and the rest of the mean captured face of the viseme: teachers
     know how sounds run into each other, but hesitate, so that their "oo" is less round than a real
-    one. ``trust`` is the weight of such a face, where a captured one has 1.
+    one. ``trust`` is the weight of such a face, where a captured one has 1. ``captured`` is the
+    teachers' share where a face was captured: they leave out what no voice tells.
     """
     phones = with_phone_faces(stream, *viseme_poses(stream))
     alone = ~stream.live.any(1) & (stream.clip >= 0) & phones.live.any(1)
     shown = lessons.faces[lessons.face_at(stream.clip, stream.moment)].astype(np.float32)
-    mixed = phones.targets + np.float32(share) * (shown - phones.targets)
+    known = stream.live & (stream.clip >= 0)[:, None]
+    part = np.where(alone[:, None], np.float32(share), known * np.float32(captured))
     return replace(
         phones,
-        targets=np.where(alone[:, None], mixed, phones.targets),
+        targets=phones.targets + part * (shown - phones.targets),
         trust=np.where(alone, np.float32(trust), phones.trust),
     )
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edge.contract import INDEX
-from quantize.phones import UNKNOWN, VISEMES
+from edge.words import VISEMES
+from quantize.phones import UNKNOWN
 
 JAW, CLOSE = INDEX["jawOpen"], INDEX["mouthClose"]
 PP = VISEMES.index("PP")

@@ -89,9 +89,9 @@ def _features(student: Student, stream: Stream, clip: int, at: slice) -> tuple[T
     """
     at = slice(at.start, min(at.stop, at.start + LONGEST))
     mels, rest = torch.from_numpy(stream.mels[at])[None], LONGEST - (at.stop - at.start)
-    choice = clip % len(student.config.lookaheads)
-    onehot = torch.eye(len(student.config.lookaheads))[None, [choice]]
-    features, _ = student.generator.hear(mels, onehot, student.generator.memory()[:-1])
+    lookaheads = student.config.lookaheads
+    control = student.config.at(lookaheads[clip % len(lookaheads)])
+    features, _ = student.generator.hear(mels, control, student.generator.memory()[:-1])
     numbers = np.pad(np.full(at.stop - at.start, clip), (0, rest), constant_values=-1)
     moments = np.pad(stream.moment[at], (0, rest))
     return (

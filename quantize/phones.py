@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import FPS, Floats
+from edge.words import VISEMES
 
-VISEMES = (
-    "sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U",
-)  # fmt: skip
 UNKNOWN = -1
 """Viseme index of a face without a label; losses ignore it."""
 

@@ -58,8 +58,8 @@ def quantize(
     """
     bundle = export(checkpoint, out, name, lookahead)
     models = {network: onnx.load(out / f"{network}.onnx") for network in NETWORKS}
-    choices = len(bundle.lookaheads)
-    heard, judge = cut(data, choices, *CALIBRATION, seed=0), cut(data, choices, *JUDGING, seed=1)
+    told = np.concatenate([bundle.control(late) for late in bundle.lookaheads])
+    heard, judge = cut(data, told, *CALIBRATION, seed=0), cut(data, told, *JUDGING, seed=1)
     reference = run_both(models, judge)[1]
 
     wide = {n: found + averaging(models[n]) for n, found in too_wide(models, heard).items()}

@@ -134,6 +134,7 @@ def finetune(
         optimiser.load_state_dict(old["optimiser"])
         done = old["done"]
         log.info("quantisation-aware training goes on after round %d", done)
+    told = torch.cat([teacher.config.at(late) for late in teacher.config.lookaheads]).numpy()
     files = len(sorted((folder / "renditions").glob("*.npz")))
     bar = trange(done, rounds, initial=done, total=rounds, desc="quantisation-aware training")
     for k in bar:
@@ -141,7 +142,7 @@ def finetune(
             group["lr"] = RATE * cosine(k / rounds)
         heard = cut(
             folder,
-            len(teacher.config.lookaheads),
+            told,
             STREAMS,
             FACES * WINDOWS,
             seed=seed * 10_000 + k + 100,
@@ -161,15 +162,14 @@ def _round(
     teacher: Student, student: Student, optimiser: torch.optim.Optimizer, heard: Windows
 ) -> float:
     """Train along ``WINDOWS`` windows with the state carried; returns the mean loss."""
-    onehot = torch.eye(heard.lookaheads)[torch.from_numpy(heard.choices)]
-    mels = torch.from_numpy(heard.mels)
+    mels, control = torch.from_numpy(heard.mels), torch.from_numpy(heard.control)
     told: Any = teacher.memory(STREAMS)
     said: Any = student.memory(STREAMS)
     losses = []
     for part in mels.split(FACES, dim=1):
         with torch.no_grad():
-            latent, face, told = _run(teacher, part, onehot, told)
-        guess, shown, said = _run(student, part, onehot, said)
+            latent, face, told = _run(teacher, part, control, told)
+        guess, shown, said = _run(student, part, control, said)
         loss = distance(shown, face, teacher.decoder.spread) + LATENT * F.mse_loss(guess, latent)
         optimiser.zero_grad()
         loss.backward()
@@ -186,8 +186,8 @@ def distance(shown: Tensor, wanted: Tensor, spread: Tensor) -> Tensor:
     return (((shown - wanted)[..., moves] / spread[moves]) ** 2).mean()
 
 
-def _run(student: Student, mels: Tensor, onehot: Tensor, state: Any) -> tuple[Tensor, Tensor, Any]:
-    heard, generator = student.generator(mels, onehot, state[0])
+def _run(student: Student, mels: Tensor, control: Tensor, state: Any) -> tuple[Tensor, Tensor, Any]:
+    heard, generator = student.generator(mels, control, state[0])
     face, decoder = student.decoder(heard.latent, state[1])
     return heard.latent, face, (generator, decoder)
 

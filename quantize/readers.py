@@ -62,7 +62,7 @@ def read_grid(folder: Path) -> Iterator[Make]:
     def make(at: int, name: str) -> Clip:
         align = folder / "align" / f"{name}.align"
         spoken = [line.split() for line in align.read_text().splitlines()] if known else []
-        text = " ".join(w for _, _, w in spoken if w not in ("sil", "sp")) or None
+        text = " ".join(w for _, _, w in spoken if w not in ("sil", "sp")) or grid_sentence(name)
         capture = Capture(names, values[offsets[at] : offsets[at + 1]], fps)
         source, split = ("grid_s1", held.get(name, "train")) if known else ("grid_other", "test")
         speaker = "grid_s1" if known else f"grid_{name}"
@@ -71,6 +71,29 @@ def read_grid(folder: Path) -> Iterator[Make]:
 
     for at, name in enumerate(ids):
         yield f"grid_{'s1' if known else 'other'}/{name}", partial(make, at, name)
+
+
+def grid_sentence(name: str) -> str | None:
+    """What is said in a file of GRID: six letters at the end of its name stand for words.
+
+    After the grammar in Cooke et al. 2006, table I; nobody says the letter W.
+    """
+    letters = name[-6:]
+    if not re.fullmatch("[blps][bgrw][abiw][a-vx-z][z1-9][anps]", letters):
+        return None
+    words = [kinds.get(letter, letter) for letter, kinds in zip(letters, _GRID, strict=True)]
+    return " ".join(words)
+
+
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_GRID: tuple[dict[str, str], ...] = (
+    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    {"a": "at", "b": "by", "i": "in", "w": "with"},
+    {},  # the letter itself
+    dict(zip("z123456789", _DIGITS, strict=True)),
+    {"a": "again", "n": "now", "p": "please", "s": "soon"},
+)
 
 
 def read_emodb_set(folder: Path) -> Iterator[Make]:
@@ -124,6 +147,8 @@ def read_misc(folder: Path) -> Iterator[Make]:
         if (spoken := path.with_suffix(".phone.json")).exists():
             phones = read_pocketsphinx(spoken)
         text = texts.get(name)
+        if (written := path.with_suffix(".txt")).exists():
+            text = written.read_text("utf-8")
         return Clip(
             f"{kind}/{name}",
             kind,

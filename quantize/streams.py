@@ -19,9 +19,10 @@ from scipy.ndimage import gaussian_filter1d
 from edge.audio import read_audio
 from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, faces_within
 from edge.features import Features, mel_filters
+from edge.words import VISEMES
 from quantize.augment import Rng, Rooms, Voice, colour, draw_voice, speak
 from quantize.data import Clip
-from quantize.phones import UNKNOWN, VISEMES, Aligner, Phone, per_face
+from quantize.phones import UNKNOWN, Aligner, Phone, per_face
 from quantize.speech import features as speech_features
 from quantize.speech import hear
 from quantize.targets import Scale, seen_at_sixty, targets

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.contract import ARKIT_52, FPS, INDEX, ConfigError, Floats
+from edge.words import REACH, SPAN, UNTOLD, VISEMES, told
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig
 from models.student import Lesson, Student, StudentConfig
@@ -42,11 +43,17 @@ from quantize.mood import name_emotions
 from quantize.open import open_run
 from quantize.phones import UNKNOWN
 from quantize.renditions import Renditions
+from quantize.steer import learn_steering
 from quantize.streams import Spoken, Stream
 from quantize.targets import Scale, arkit_spread
+from quantize.teacher import one_hot, place
 
 CHANGE = 0.1
 """Share of the streams that change their look-ahead from window to window."""
+LATE = 4
+"""Faces (67 ms) by which words come early or late in training (standard deviation)."""
+MISSPELLED = 0.15
+"""Share of the sounds that words then say wrongly."""
 ACTED = 4
 """Renditions of acted clips that the emotions' names are learned from."""
 FORGET = 0.1
@@ -82,6 +89,8 @@ class StudentRun:
     """Of the teachers' face, the rest is the spoken viseme's, where a voice has no face."""
     trust: float = 0.8
     """Weight of such a face; a captured one's is 1."""
+    captured: float = 0.5
+    """Share of the teachers' face where there is a captured one."""
     codebook: str | None = None
     """Checkpoint of ``train codebook``, whose codes the student learns; likewise the next."""
     embedding: str | None = None
@@ -99,10 +108,15 @@ def train_student(run: StudentRun, out: Path) -> nn.Module:
     keep_settings(out, {"train": "student"} | plain_settings(run))
     times = min(run.renditions, run.epochs)
     corpus = read_corpus(run.data, out, run.noise, run.seed, run.repeat, times)
+    if unknown := set(run.model.styles) - corpus.scales.keys():
+        raise ConfigError(
+            f"style '{min(unknown)}' is no source with a captured face; there are "
+            f"{', '.join(corpus.scales)}"
+        )
     taught = lessons(run, out, corpus.spoken, corpus.scales)
     student = newborn(run, corpus.scales)
     with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
-        streams = Streams(run, renditions, taught, student)
+        streams = Streams(run, renditions, taught, student, corpus.spoken)
         steps = streams.steps
         schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
 
@@ -111,20 +125,20 @@ def train_student(run: StudentRun, out: Path) -> nn.Module:
             return score(net, corpus.validation)
 
         averaged = fit(student, out, schedule, streams.losses, judge)
-        if taught:
-            some = (renditions.captured(k) for k in range(min(times, ACTED)))
-            finish(averaged, out, some, corpus.spoken, taught)
+        some = (renditions.captured(k) for k in range(min(times, ACTED)))
+        finish(averaged, out, streams, some, corpus.spoken, taught)
     return averaged
 
 
 def finish(
     student: nn.Module,
     out: Path,
+    streams: Streams,
     renditions: Iterable[Stream],
     spoken: Sequence[Spoken],
-    taught: Lessons,
+    taught: Lessons | None,
 ) -> None:
-    """Teach a trained student the names of emotions, once, and keep that in its checkpoint.
+    """Teach a trained student style and words, and the names of emotions; keep it as finished.
 
     Under torchrun all processes do, as the losses expect, and rank 0 writes.
     """
@@ -132,14 +146,16 @@ def finish(
         torch.distributed.barrier()  # until rank 0 has written what was trained
     path, partial = out / "checkpoint.pt", out / "checkpoint.part"
     saved = torch.load(path, weights_only=True)
-    if saved.get("named"):
-        return
     assert isinstance(student, Student)
-    names = [one.clip.emotion for one in spoken]
-    named = np.array([EMOTIONS.index(n) if n in EMOTIONS else UNKNOWN for n in names])
-    name_emotions(student, renditions, named, taught)
+    if saved.get("finished"):
+        return
+    learn_steering(student, streams)
+    if taught:
+        names = [one.clip.emotion for one in spoken]
+        named = np.array([EMOTIONS.index(n) if n in EMOTIONS else UNKNOWN for n in names])
+        name_emotions(student, renditions, named, taught)
     if os.environ.get("RANK", "0") == "0":
-        torch.save(saved | {"average": student.state_dict(), "named": True}, partial)
+        torch.save(saved | {"average": student.state_dict(), "finished": True}, partial)
         partial.rename(path)
 
 
@@ -199,8 +215,17 @@ class Streams:
     """
 
     def __init__(
-        self, run: StudentRun, renditions: Renditions, taught: Lessons | None, student: Student
+        self,
+        run: StudentRun,
+        renditions: Renditions,
+        taught: Lessons | None,
+        student: Student,
+        spoken: Sequence[Spoken],
     ) -> None:
+        styles = list(run.model.styles)
+        self._style = np.array([place(styles, s.clip.source) for s in spoken])
+        self.steered = False
+        """Are style and words told? Only ``quantize.steer`` does."""
         self.run, self._renditions, self._taught = run, renditions, taught
         self._student, self._spread = student, student.decoder.spread
         generator = student.generator
@@ -218,7 +243,8 @@ class Streams:
         self._epoch, run, taught = epoch, self.run, self._taught
         if taught:
             captured = self._renditions.captured(epoch)
-            self._stream = with_teachers_faces(captured, taught, run.share, run.trust)
+            parts = run.share, run.trust, run.captured
+            self._stream = with_teachers_faces(captured, taught, *parts)
         else:
             self._stream = self._renditions.get(epoch)
         self._length = len(self._stream.mels) // run.batch
@@ -248,8 +274,13 @@ class Streams:
         starts = np.arange(run.batch)[rows] * self._length + at
         window = delayed(self._stream, starts, delays, run.window, begun)
         mels = hide_bands(window.mels + run.noise_level * torch.randn_like(window.mels))
-        onehot = torch.from_numpy(lookaheads == delays[:, None]).float()
-        weights, lesson, state = net(mels, onehot, forgotten(self._state, begun))
+        control = torch.zeros(len(delays), run.model.control)
+        control[:, : len(lookaheads)] = torch.from_numpy(lookaheads == delays[:, None])
+        if self.steered:
+            more = self._steering(starts - delays, window.clip, rng)
+            control = control[:, None].repeat(1, run.window, 1)
+            control[..., len(lookaheads) :] = more
+        weights, lesson, state = net(mels, control, forgotten(self._state, begun))
         self._state = tuple(tuple(part.detach() for part in network) for network in state)
         target, trust, spread = window.targets, window.trust, self._spread
         parts = {
@@ -261,6 +292,26 @@ class Streams:
         if self._taught:
             parts |= self._lessons(lesson, self._taught, window.clip, window.moment)
         return parts
+
+    def _steering(self, first: NDArray[np.int64], clip: NDArray[np.int32], rng: Rng) -> Tensor:
+        """(B, T, S + L) style and words of faces from ``first`` (B,) on, in half the streams each.
+
+        Words as somebody may send them: early or late, some spelled otherwise than they sound.
+        """
+        count = len(clip)
+        style = one_hot(np.where(clip >= 0, self._style[clip], -1), len(self.run.model.styles))
+        late = np.rint(rng.normal(0, LATE, count)).astype(int)
+        at = (first + late)[:, None] + np.arange(clip.shape[1] + SPAN - 1) - REACH
+        sounds = self._stream.visemes[np.clip(at, 0, len(self._stream.visemes) - 1)]
+        number = np.cumsum(np.diff(sounds, axis=1, prepend=0) != 0, axis=1)
+        wrong = np.where(
+            rng.random(number.shape) < MISSPELLED, rng.integers(1, len(VISEMES), number.shape), -1
+        )
+        wrong = np.take_along_axis(wrong, number - number[:, :1], axis=1)
+        sounds = np.where(sounds > 0, np.where(wrong > 0, wrong, sounds), UNTOLD)
+        shown = rng.random((2, count, 1, 1)) < 0.5
+        words = (told(sounds) * shown[1]).astype(np.float32)
+        return torch.cat([style * torch.from_numpy(shown[0]), torch.from_numpy(words)], 2)
 
     def _lessons(
         self, lesson: Lesson, taught: Lessons, clip: NDArray[np.int32], moment: Floats
@@ -342,11 +393,13 @@ def score(student: Student, validation: Sequence[Stream]) -> dict[str, float]:
     """Mean r of the jaw and of the other live channels on clips held back, at every look-ahead."""
     jaw, lookaheads = INDEX["jawOpen"], student.config.lookaheads
     row: dict[str, float] = {}
-    for choice, late in zip(torch.eye(len(lookaheads)), lookaheads, strict=True):
+    for late in lookaheads:
         found = []
         for clip in validation:
             heard = np.concatenate([clip.mels, np.repeat(clip.mels[-1:], late, axis=0)])
-            weights, _, _ = student(torch.from_numpy(heard)[None], choice[None], student.memory())
+            weights, _, _ = student(
+                torch.from_numpy(heard)[None], student.config.at(late), student.memory()
+            )
             r = correlation(weights[0, late:], torch.from_numpy(clip.targets)).numpy()
             live = clip.live[0] & (np.arange(len(ARKIT_52)) != jaw)
             found.append((r[jaw], r[live].mean()))

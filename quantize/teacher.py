@@ -101,12 +101,12 @@ class Lessons:
     ) -> None:
         self.run, self._renditions, self._said = run, renditions, said
         self.spread = torch.from_numpy(arkit_spread())
-        self._emotion = np.array([_place(EMOTIONS, s.clip.emotion) for s in spoken])
+        self._emotion = np.array([place(EMOTIONS, s.clip.emotion) for s in spoken])
         speakers = sorted({s.clip.speaker for s in spoken})
         self._speaker = np.array([speakers.index(s.clip.speaker) for s in spoken])
-        self._style = np.array([_place(styles, s.clip.source) for s in spoken])
+        self._style = np.array([place(styles, s.clip.source) for s in spoken])
         sentences = sorted({s.clip.text or "" for s in spoken})
-        self._sentence = np.array([_place(sentences, s.clip.text or "") for s in spoken])
+        self._sentence = np.array([place(sentences, s.clip.text or "") for s in spoken])
         self._epoch = -1
         self._turn(0)
         if self._stream.speech.shape[1] != run.model.content.speech:
@@ -260,7 +260,8 @@ def one_hot(index: NDArray[np.int64], size: int) -> Tensor:
     return torch.eye(size + 1)[torch.from_numpy(np.where(index < 0, size, index))][..., :size]
 
 
-def _place(names: Sequence[str], name: str | None) -> int:
+def place(names: Sequence[str], name: str | None) -> int:
+    """Where a name stands among others; -1 where it does not."""
     return names.index(name) if name in names else -1
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from edge.bundle import Bundle, Network
 from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Floats
+from edge.words import LENGTH
 
 DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
 JAW = INDEX["jawOpen"]
@@ -32,9 +34,9 @@ class FakeGenerator:
         self.resets = 0
         self._latent = np.zeros((1, 1, 4), np.float32)
 
-    def step(self, *, mels: Floats, lookahead: Floats) -> dict[str, Floats]:
+    def step(self, *, mels: Floats, control: Floats) -> dict[str, Floats]:
         self._latent[0, 0, 0] = 0.8 * self._latent[0, 0, 0] + 0.2 * (mels.mean() + 3)
-        self._latent[0, 0, 1] = lookahead.argmax()
+        self._latent[0, 0, 1] = control[0, :3].argmax()
         return {"latent": self._latent}
 
     def reset(self) -> None:
@@ -65,11 +67,21 @@ class FakeDecoder:
         pass
 
 
-def fake_bundle(lookahead: int = 2) -> Bundle:
+def fake_bundle(lookahead: int = 2, styles: tuple[str, ...] = ("calm", "broad")) -> Bundle:
     nothing = Network("none.onnx", "", {}, {})
+    generator = replace(nothing, inputs={"control": (1, 3 + len(styles) + LENGTH)})
     rest = {"mouthClose": 0.25}
     return Bundle(
-        Path("."), "fake", (0, 2, 4), lookahead, nothing, nothing, rest, ("none",), "unknown"
+        Path("."),
+        "fake",
+        (0, 2, 4),
+        lookahead,
+        generator,
+        nothing,
+        rest,
+        ("none",),
+        "unknown",
+        styles=styles,
     )
 
 

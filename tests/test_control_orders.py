@@ -8,13 +8,16 @@ import math
 import random
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT, Bundle, Network, read_bundle
 from edge.config import Config
 from edge.contract import INDEX, BlendshapeFrame
 from edge.control import MOST_BYTES, Orders, Status
@@ -22,6 +25,8 @@ from edge.face import Face
 from edge.live import DEPTH, Live, Outputs
 from edge.osc import message
 from edge.osc_in import Value
+from edge.words import spell
+from tests.fakes import fake_bundle
 
 HERE = "127.0.0.1"
 BUNDLE = read_bundle(DEFAULT)
@@ -35,6 +40,14 @@ class FakePipeline:
         self.lookahead = 4
         self.feeling: object = None
         self.follows: list[float | None] = []
+        self.expected: list[tuple[NDArray[np.int8], float]] = []
+        self.styles: list[tuple[str, float]] = []
+
+    def expect(self, sounds: NDArray[np.int8], seconds: float) -> None:
+        self.expected.append((sounds, seconds))
+
+    def set_style(self, name: str, amount: float) -> None:
+        self.styles.append((name, amount))
 
     def follow_feeling(self, blend: float | None) -> None:
         self.follows.append(blend)
@@ -60,14 +73,17 @@ class Desk:
     """Orders and everything they reach."""
 
     def __init__(
-        self, allow: tuple[str, ...] = (), load: Callable[[], Config] | None = None
+        self,
+        allow: tuple[str, ...] = (),
+        load: Callable[[], Config] | None = None,
+        bundle: Bundle = BUNDLE,
     ) -> None:
         self.now = 0.0
         self.pipeline = FakePipeline()
         self.outputs = Outputs(("a", "b"), FakeSink)
         config = Config(to=("a", "b"))
         self.live = Live(
-            BUNDLE,
+            bundle,
             self.pipeline,  # type: ignore[arg-type]
             self.outputs,
             config,
@@ -125,11 +141,29 @@ def test_nothing_changes_before_the_next_face() -> None:
     assert desk.pipeline.face.muted
 
 
+def test_words_and_a_style_reach_a_bundle_that_knows_them() -> None:
+    desk = Desk(bundle=fake_bundle())
+    desk.say("/edge/text", "mum", 1.5)
+    desk.say("/edge/text", "oh")
+    desk.say("/edge/style", "calm", 0.5)
+    desk.say("/edge/style", "broad")
+    assert [(list(sounds), at) for sounds, at in desk.pipeline.expected] == [
+        (list(spell("mum")), 1.5),
+        (list(spell("oh")), 0.0),
+    ]
+    assert desk.pipeline.styles == [("calm", 0.5), ("broad", 1.0)]
+    assert not desk.status()["pending"]
+    desk.say("/edge/style", "clam", 0.5)
+    assert desk.orders.refused == {"value": 1}
+    assert len(desk.pipeline.styles) == 2
+
+
 def test_what_engines_cannot_use_is_kept_reported_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    desk = Desk()
+    older = Network("none.onnx", "", {"lookahead": (1, 3)}, {})
+    desk = Desk(bundle=replace(fake_bundle(styles=()), generator=older))
     desk.say("/edge/text", "first words")
     desk.say("/edge/text", "hello there", 1.5)
     desk.say("/edge/style", "calm", 0.5)
@@ -208,6 +242,8 @@ NAN, INF = math.nan, math.inf
         ("value", "/edge/emotion", ("happy", NAN)),
         ("value", "/edge/emotion", ("happy", 1.0, INF)),
         ("value", "/edge/text", ("words", NAN)),
+        ("value", "/edge/text", ("words", 60.1)),
+        ("value", "/edge/text", ("w" * 401,)),
         ("value", "/edge/style", ("calm", -1)),
         ("value", "/edge/gain", ("jawopen", 1.0)),
         ("value", "/edge/gain", ("jawOpen", INF)),

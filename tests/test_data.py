@@ -16,6 +16,7 @@ import soundfile
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE
 from quantize.data import Capture, Clip, DataError, UnfitClipError, load, split_by_id
 from quantize.phones import Phone, arpabet_viseme, per_face, read_emodb
+from quantize.readers import grid_sentence
 from quantize.targets import arkit_spread, fit_scale, seen_at_sixty, targets, to_sixty
 
 pytestmark = pytest.mark.toolchain
@@ -148,6 +149,14 @@ def test_grid_keeps_its_test_sentences_and_talkers_out_of_training(tmp_path: Pat
         wanted = {"train": 20, "validation": 50, "test": 50} if known else {"test": 120}
         assert counts == {"train": 0, "validation": 0, "test": 0} | wanted
         assert {c.text for c in load([root])[0]} == ({"bin"} if known else {None})
+
+
+def test_a_grid_file_s_name_says_its_sentence() -> None:
+    assert grid_sentence("brbk7n") == "bin red by k seven now"
+    assert grid_sentence("id2_vcd_swwp2s") == "set white with p two soon"
+    assert grid_sentence("brbkzn") == "bin red by k zero now"
+    assert grid_sentence("brbw7n") is None  # no talker says W
+    assert grid_sentence("now") is None
 
 
 def test_facegood_maps_its_own_names_and_holds_back_its_last_clip(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_the_mood_forgets_with_its_time_constant_however_it_is_fed() -> None:
 def test_the_emotion_does_not_move_what_the_lips_are_read_from() -> None:
     torch.manual_seed(0)
     student = Student(replace(TINY, mood=8)).train()
-    _, lesson, _ = student(torch.randn(2, 50, 40), torch.eye(2), student.memory(2))
+    _, lesson, _ = student(torch.randn(2, 50, 40), TINY.at(0).expand(2, -1), student.memory(2))
     lesson.heard.emotion.square().sum().backward()
     generator = student.generator
     assert generator.near.linear.weight.grad is None
@@ -224,7 +224,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     for name in ("codes", "emotion", "content"):
         assert columns[name][0] > columns[name][-1] > 0, name
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
-    assert saved["named"]
+    assert saved["finished"]
     # The names moved what the emotion is read from, and nothing else.
     with monkeypatch.context() as patch:
         patch.setattr("quantize.student.name_emotions", lambda *_: None)
@@ -280,7 +280,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     told = Streaming(bundle).logits(heard)
     student = load_student(out / "checkpoint.pt")
     with torch.no_grad():
-        choice = torch.eye(len(bundle.lookaheads))[[bundle.lookaheads.index(2)]]
+        choice = student.config.at(2)
         _, lesson, _ = student(torch.from_numpy(heard)[None], choice, student.memory())
     mean = torch.nn.functional.normalize(lesson.heard.emotion[0].chunk(2, dim=1)[0], dim=1)
     torch.testing.assert_close(told, student.reading(mean).detach()[30:], atol=1e-4, rtol=1e-4)
@@ -337,7 +337,7 @@ def test_two_processes_distil_as_one(
         rows = list(csv.DictReader((tmp_path / name / "log.csv").open()))
         losses.append([float(row["loss"]) for row in rows])
         saved = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
-        assert (saved["step"], saved["named"]) == (int(rows[-1]["step"]), True)
+        assert (saved["step"], saved["finished"]) == (int(rows[-1]["step"]), True)
     assert len(losses[0]) == 2
     assert losses[0][0] > losses[0][1]
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)
@@ -371,7 +371,7 @@ def test_a_name_is_learned_from_clips_that_sound_of_it() -> None:
     name_emotions(student, [stream], named, taught)
     for number, part in ((0, slice(0, faces)), (2, slice(130, 130 + faces))):
         heard = torch.from_numpy(stream.mels[part])[None]
-        _, lesson, _ = student(heard, torch.eye(2)[:1], student.memory())
+        _, lesson, _ = student(heard, student.config.at(0), student.memory())
         mean = torch.nn.functional.normalize(lesson.heard.emotion[0, -1, :4], dim=0)
         assert int(student.reading(mean).argmax()) == number
     # Nobody acted: nothing is changed.

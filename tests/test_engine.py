@@ -41,8 +41,8 @@ def mels(count: int, seed: int = 0) -> list[Floats]:
 def test_stepping_equals_feeding_the_state_by_hand() -> None:
     bundle = read_bundle(DEFAULT)
     generator, decoder = open_engines(bundle)
-    onehot = np.eye(len(bundle.lookaheads), dtype=np.float32)[:1]
-    heard = [{"mels": m, "lookahead": onehot} for m in mels(40)]
+    told = {bundle.control_name: bundle.control(bundle.lookahead)}
+    heard = [{"mels": m, **told} for m in mels(40)]
     latents = by_hand(bundle, bundle.generator, heard)
     weights = by_hand(bundle, bundle.decoder, [{"latent": latent} for latent in latents])
     for given, latent, face in zip(heard, latents, weights, strict=True):
@@ -79,10 +79,10 @@ def test_the_same_arrays_come_back_every_step() -> None:
 def test_a_reset_forgets_everything_after_odd_and_even_counts() -> None:
     bundle = read_bundle(DEFAULT)
     generator = OnnxEngine(bundle.folder, bundle.generator)
-    onehot = np.eye(len(bundle.lookaheads), dtype=np.float32)[:1]
+    told = {bundle.control_name: bundle.control(bundle.lookahead)}
 
     def latents(given: list[Floats]) -> list[Floats]:
-        return [generator.step(mels=m, lookahead=onehot)["latent"].copy() for m in given]
+        return [generator.step(mels=m, **told)["latent"].copy() for m in given]
 
     fresh = latents(mels(3))
     assert not np.array_equal(latents(mels(3))[0], fresh[0])  # it does remember

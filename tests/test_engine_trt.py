@@ -50,9 +50,9 @@ def plan_of(bundle: Bundle, network: Network) -> bytes:
 
 def heard(bundle: Bundle, steps: int, seed: int = 0) -> list[dict[str, Floats]]:
     rng = np.random.default_rng(seed)
-    onehot = np.eye(len(bundle.lookaheads), dtype=np.float32)[:1]
+    told = {bundle.control_name: bundle.control(bundle.lookahead)}
     mels = [rng.normal(-1, 1, (1, 1, 40)).astype(np.float32) for _ in range(steps)]
-    return [{"mels": each, "lookahead": onehot} for each in mels]
+    return [{"mels": each, **told} for each in mels]
 
 
 def run(engine: Any, given: list[dict[str, Floats]], name: str = "latent") -> Floats:

@@ -43,28 +43,30 @@ def zeros(session):
 @torch.no_grad()
 def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
     mels = torch.randn(1, FRAMES, N_MELS)
-    ahead = torch.tensor([[0.0, 0.0, 1.0, 0.0]])
+    ahead = student.config.at(4)
+    ahead[0, 10] = 0.5  # a word, so that every column is multiplied with something
     weights, lesson, _ = student(mels, ahead, student.memory())
     wanted, felt = weights[0].numpy(), lesson.heard.emotion[0].numpy()
 
+    networks = {"generator": student.generator, "decoder": student.decoder.folded()}
     sessions = {}
     for frames in (1, FRAMES):
-        heard = {"mels": mels[:, :frames], "lookahead": ahead}
+        heard = {"mels": mels[:, :frames], "control": ahead}
         latent = {"latent": torch.zeros(1, frames, 16)}
         for name, given in (("generator", heard), ("decoder", latent)):
             path = tmp_path / f"{name}{frames}.onnx"
-            to_onnx(getattr(student, name), name, given, path)
+            to_onnx(networks[name], name, given, path)
             sessions[name, frames] = onnxruntime.InferenceSession(str(path))
 
     whole = sessions["generator", FRAMES], sessions["decoder", FRAMES]
-    said, _ = run(whole[0], zeros(whole[0]), mels=mels.numpy(), lookahead=ahead.numpy())
+    said, _ = run(whole[0], zeros(whole[0]), mels=mels.numpy(), control=ahead.numpy())
     offline = run(whole[1], zeros(whole[1]), latent=said["latent"])[0]["weights"][0]
 
     generator, decoder = sessions["generator", 1], sessions["decoder", 1]
     heard_so_far, shown_so_far, faces, moods = zeros(generator), zeros(decoder), [], []
     for t in range(FRAMES):
         frame = mels[:, t : t + 1].numpy()
-        now, heard_so_far = run(generator, heard_so_far, mels=frame, lookahead=ahead.numpy())
+        now, heard_so_far = run(generator, heard_so_far, mels=frame, control=ahead.numpy())
         face, shown_so_far = run(decoder, shown_so_far, latent=now["latent"])
         faces.append(face["weights"][0, 0])
         moods.append(now["emotion"][0, 0])

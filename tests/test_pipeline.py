@@ -107,13 +107,13 @@ def test_the_networks_are_told_the_look_ahead_they_run_at() -> None:
     heard = []
 
     class Listening(FakeGenerator):
-        def step(self, *, mels: Floats, lookahead: Floats) -> dict[str, Floats]:
-            heard.append(lookahead.tolist())
-            return super().step(mels=mels, lookahead=lookahead)
+        def step(self, *, mels: Floats, control: Floats) -> dict[str, Floats]:
+            heard.append(control[0, :3].tolist())
+            return super().step(mels=mels, control=control)
 
     pipeline = Pipeline(fake_bundle(), (Listening(), FakeDecoder()), 4)
     pipeline.push(AudioBlock(silence(0.1), 0, 0.0))
-    assert heard == [[[0.0, 0.0, 1.0]]] * 6
+    assert heard == [[0.0, 0.0, 1.0]] * 6
 
 
 @BOTH

@@ -47,6 +47,7 @@ CONFIG = StudentConfig(
     detail=4,
     decoder=16,
 )
+TOLD = torch.cat([CONFIG.at(late) for late in CONFIG.lookaheads]).numpy()
 
 
 def export_quietly(student: Student, folder) -> None:
@@ -92,7 +93,7 @@ def models(student, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def windows() -> Windows:
-    return Windows(random_mels(2, 300), np.array([0, 1]), 2)
+    return Windows(random_mels(2, 300), TOLD)
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +117,10 @@ def run(student, tmp_path_factory):
 
 def of_torch(student: Student, windows: Windows) -> np.ndarray:
     """(N * T, 52) from the whole-clip forward."""
-    onehot = torch.eye(windows.lookaheads)[torch.from_numpy(windows.choices)]
+    told = torch.from_numpy(windows.control)
     with torch.no_grad():
         faces, _, _ = student(
-            torch.from_numpy(windows.mels), onehot, student.memory(len(windows.mels))
+            torch.from_numpy(windows.mels), told, student.memory(len(windows.mels))
         )
     return faces.flatten(0, 1).numpy()
 
@@ -198,20 +199,20 @@ def test_calibration_hears_every_window_as_the_device_would(models, windows, pea
 
 
 def test_the_fingerprint_is_of_the_content(run):
-    once, again = (cut(run, 2, 4, 200, seed=0) for _ in range(2))
+    once, again = (cut(run, TOLD, 4, 200, seed=0) for _ in range(2))
     assert once.fingerprint == again.fingerprint
-    assert cut(run, 2, 4, 200, seed=1).fingerprint != once.fingerprint
+    assert cut(run, TOLD, 4, 200, seed=1).fingerprint != once.fingerprint
     changed = once.mels.copy()
     changed[3, 199, 39] += 0.001
     assert replace(once, mels=changed).fingerprint != once.fingerprint
-    assert replace(once, choices=once.choices[::-1]).fingerprint != once.fingerprint
+    assert replace(once, control=once.control[::-1]).fingerprint != once.fingerprint
     longer = replace(once, mels=once.mels.reshape(2, 400, 40))  # the same numbers
     assert longer.fingerprint != once.fingerprint
 
 
 def test_windows_take_files_and_lookaheads_in_turn(run):
-    windows = cut(run, 2, 4, 200, seed=0)
-    assert windows.choices.tolist() == [0, 1, 0, 1]
+    windows = cut(run, TOLD, 4, 200, seed=0)
+    assert windows.control.argmax(1).tolist() == [0, 1, 0, 1]
     streams = [np.load(run / "renditions" / f"{k:03d}.npz")["mels"] for k in range(2)]
     for i, mels in enumerate(windows.mels):
         (at,) = np.flatnonzero((streams[i % 2] == mels[0].astype(np.float16)).all(1))
@@ -220,7 +221,7 @@ def test_windows_take_files_and_lookaheads_in_turn(run):
 
 def test_a_stream_that_is_just_long_enough_is_taken_whole(tmp_path):
     mels = random_mels(200)
-    windows = cut(spoil(tmp_path, mels), 2, 1, 200, seed=0)
+    windows = cut(spoil(tmp_path, mels), TOLD, 1, 200, seed=0)
     np.testing.assert_allclose(windows.mels[0], mels)
 
 
@@ -234,29 +235,29 @@ def test_a_window_with_nan_stops_calibration(tmp_path):
     mels = random_mels(200)
     mels[100, 7] = np.nan
     with pytest.raises(DataError, match="NaN"):
-        cut(spoil(tmp_path, mels), 2, 1, 200, seed=0)
+        cut(spoil(tmp_path, mels), TOLD, 1, 200, seed=0)
 
 
 def test_features_of_another_shape_stop_calibration(tmp_path):
     with pytest.raises(DataError, match=r"\(200, 39\)"):
-        cut(spoil(tmp_path, random_mels(200)[:, 1:]), 2, 1, 200, seed=0)
+        cut(spoil(tmp_path, random_mels(200)[:, 1:]), TOLD, 1, 200, seed=0)
 
 
 def test_a_stream_that_is_too_short_stops_calibration(tmp_path):
     with pytest.raises(DataError, match="at least"):
-        cut(spoil(tmp_path, random_mels(199)), 2, 1, 200, seed=0)
+        cut(spoil(tmp_path, random_mels(199)), TOLD, 1, 200, seed=0)
 
 
 def test_a_damaged_file_stops_calibration(tmp_path):
     folder = spoil(tmp_path, random_mels(9))
     (folder / "renditions" / "000.npz").write_bytes(b"half a file")
     with pytest.raises(DataError, match="not a rendition"):
-        cut(folder, 2, 1, 200, seed=0)
+        cut(folder, TOLD, 1, 200, seed=0)
 
 
 def test_no_streams_at_all_names_the_way_out(tmp_path):
     with pytest.raises(DataError, match="edge-quantize train"):
-        cut(tmp_path, 2, 1, 200, seed=0)
+        cut(tmp_path, TOLD, 1, 200, seed=0)
 
 
 # The rewriting
@@ -302,7 +303,7 @@ def test_int8_streams_within_20_db_of_torch(student, models, windows, peaks):
 def test_int8_is_what_was_trained(student, models, windows, peaks):
     keep = ["decoder.out.weight", "generator.slow.gru.weight_hh_l0"]
     ints = sensitivity.int8_of(models, peaks, keep)
-    short = Windows(windows.mels[:1, :10], windows.choices[:1], 2)
+    short = Windows(windows.mels[:1, :10], windows.control[:1])
     trained = of_torch(qat.rounded(qat.copy_of(student), peaks, keep), short)
     # Later, sums that differ in the last bit round differently now and then.
     np.testing.assert_allclose(sensitivity.run_both(ints, short)[1], trained, atol=1e-6)
@@ -427,7 +428,7 @@ def short_rounds(monkeypatch):
 
 
 def test_training_brings_the_rounded_student_nearer(student, peaks, run, tmp_path, short_rounds):
-    heard = cut(run, 2, 2, 40, seed=9)
+    heard = cut(run, TOLD, 2, 40, seed=9)
     target = of_torch(student, heard)
     before = of_torch(qat.rounded(qat.copy_of(student), peaks, []), heard)
     trained = qat.finetune(student, peaks, [], run, 10, tmp_path / "qat.pt")
@@ -492,7 +493,7 @@ def bundle(run, tmp_path_factory):
 
 def test_one_command_makes_a_bundle_in_three_precisions(bundle, run):
     assert bundle.precisions == PRECISIONS
-    assert bundle.quantised["calibration"] == cut(run, 2, 2, 200, seed=0).fingerprint
+    assert bundle.quantised["calibration"] == cut(run, TOLD, 2, 200, seed=0).fingerprint
     record = json.loads((bundle.folder.parent / "sensitivity.json").read_text())
     assert {row["layer"] for row in record["layers"]} == set(record["peaks"])
     assert len(record["fp16"]["fp32_nodes"]["generator"]) == 3  # the mood's mean

@@ -19,7 +19,8 @@ from edge.bundle import read_bundle
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError
 from edge.engine import open_engines
 from edge.pipeline import Pipeline
-from models.student import StudentConfig
+from edge.words import LENGTH, VISEMES
+from models.student import Student, StudentConfig
 from quantize.data import DataError
 from quantize.export import export, load_student
 from quantize.loop import read_settings
@@ -33,7 +34,7 @@ from quantize.losses import (
     shape_loss,
     velocity_loss,
 )
-from quantize.phones import UNKNOWN, VISEMES
+from quantize.phones import UNKNOWN, Phone
 from quantize.streams import Stream, viseme_poses, with_phone_faces
 from quantize.student import StudentRun, delayed, forgotten, train_student
 
@@ -164,6 +165,17 @@ class NoPhones:
         return ()
 
 
+class Phones:
+    """Hears "aa" where the tone is loud and "p" where it is not."""
+
+    def find(self, samples: np.ndarray, text: object) -> tuple[Phone, ...]:
+        step = SAMPLE_RATE // 50
+        loud = [np.abs(part).max() > 0.15 for part in np.split(samples, len(samples) // step)]
+        return tuple(
+            Phone(k / 50, (k + 1) / 50, "aa" if here else "PP") for k, here in enumerate(loud)
+        )
+
+
 TINY = StudentConfig(
     lookaheads=(0, 2), width=12, hidden=16, shared=8, codes=16, slow=4, fast=4, detail=4, decoder=8
 )
@@ -197,6 +209,41 @@ def config(folder: Path, epochs: int) -> StudentRun:
         rate=2e-2,
         model=TINY,
     )
+
+
+def test_style_and_words_are_learned_last_and_without_them_nothing_changes(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.streams.Aligner", Phones)
+    monkeypatch.setattr("quantize.steer.EPOCHS", 6)
+    run = config(recordings, 2)
+    run = replace(run, model=replace(TINY, styles=("tones",)))
+    steered = train_student(run, tmp_path / "steered")
+    with monkeypatch.context() as patch:
+        patch.setattr("quantize.student.learn_steering", lambda *_: None)
+        plain = train_student(run, tmp_path / "plain")
+    assert isinstance(steered, Student)
+    before = plain.state_dict()
+    moved = {k: v for k, v in steered.state_dict().items() if not torch.equal(v, before[k])}
+    names = {"generator.wide.linear.weight", "generator.shared.weight"}
+    assert moved.keys() == names
+    for name in names:  # lookahead stays; style and words, which began at 0, do not
+        assert torch.equal(moved[name][:, : -1 - LENGTH], before[name][:, : -1 - LENGTH])
+        assert not before[name][:, -1 - LENGTH :].any()
+        assert moved[name][:, -1 - LENGTH].any()
+
+    def jaw(due: str | None) -> float:
+        control = run.model.at(2)
+        if due:
+            control[0, -LENGTH + VISEMES.index(due)] = 1
+        faces, _, _ = steered(torch.zeros(1, 60, 40), control, steered.memory())
+        return float(faces[0, 30:, INDEX["jawOpen"]].mean())
+
+    with torch.no_grad():
+        assert jaw("PP") < jaw(None) < jaw("aa")
+
+    with pytest.raises(ConfigError, match=r"style 'elsewhere' is no source .*tones"):
+        train_student(replace(run, model=replace(TINY, styles=("elsewhere",))), tmp_path / "no")
 
 
 def test_a_run_ends_in_a_bundle_that_runs_and_resuming_changes_nothing(

@@ -151,11 +151,11 @@ def steps(count: int) -> int:
         for n, cuda in zip(bundle.networks(), cudas, strict=True)
     ]
     plain = [OnnxEngine(DEFAULT, n) for n in bundle.networks()]
-    choice = np.eye(len(bundle.lookaheads), dtype=np.float32)[:1]
+    told = {bundle.control_name: bundle.control(bundle.lookahead)}
     mels = np.random.default_rng(0).normal(-1, 1, (count, 1, 1, 40)).astype(np.float32)
 
     def face(pair: list[Any], i: int) -> Floats:
-        latent = pair[0].step(mels=mels[i], lookahead=choice)["latent"]
+        latent = pair[0].step(mels=mels[i], **told)["latent"]
         return np.array(pair[1].step(latent=latent)["weights"])
 
     def compare() -> None:

@@ -1,0 +1,126 @@
+"""Words that are known before they are heard, as the networks take them: sounds due now and soon.
+
+A kiosk that speaks from text may send its words (``/edge/text``). They are spelled, not looked up:
+letters to the mouth shape they most likely stand for, in time with average speech.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from edge.contract import Floats
+
+VISEMES = (
+    "sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U",
+)  # fmt: skip
+"""Meta's 15 (OVRLipSync), in its order."""
+
+UNTOLD = -1
+"""Viseme index of a face that no word is said at."""
+
+LENGTH = 2 * len(VISEMES)
+"""Of what the networks are told: how much of each viseme is due now, and how much soon."""
+
+REACH = 12
+"""Faces (0.2 s) that a sound counts for before and after its own: times are never exact."""
+AHEAD = 12
+"""Faces from now to soon."""
+SPAN = AHEAD + 2 * REACH + 1
+"""Faces that are looked at, from ``REACH`` before now to ``REACH`` after soon."""
+
+SOUND = 5
+"""Faces a sound lasts (83 ms), as in 150 words a minute."""
+PAUSE = 15
+"""Faces of a comma or a full stop."""
+
+# English spelling, or any that writes p, b and m as p, b and m; the first that fits is taken.
+_SPELLING = {
+    "sch": "CH", "tch": "CH", "igh": "aa I", "ch": "CH", "sh": "CH", "th": "TH", "ph": "FF",
+    "ck": "kk", "qu": "kk U", "wh": "U", "wr": "RR", "kn": "nn", "oo": "U", "ou": "aa U",
+    "ow": "O", "ee": "I", "ea": "I", "ie": "I", "ai": "E", "ay": "E", "ey": "E", "oy": "O I",
+    "ew": "U", "ue": "U", "a": "aa", "b": "PP", "c": "kk", "d": "DD", "e": "E", "f": "FF",
+    "g": "kk", "h": "kk", "i": "I", "j": "CH", "k": "kk", "l": "nn", "m": "PP", "n": "nn",
+    "o": "O", "p": "PP", "q": "kk", "r": "RR", "s": "SS", "t": "DD", "u": "U", "v": "FF",
+    "w": "U", "x": "kk SS", "y": "I", "z": "SS",
+    "0": "SS I RR O", "1": "U aa nn", "2": "DD U", "3": "TH RR I", "4": "FF O RR",
+    "5": "FF aa I FF", "6": "SS I kk SS", "7": "SS E FF E nn", "8": "E I DD", "9": "nn aa I nn",
+}  # fmt: skip
+_PART = re.compile("|".join(_SPELLING) + r"|[.,;:!?]")
+
+
+def spell(words: str) -> NDArray[np.int8]:
+    """Viseme index of each face (n,) while ``words`` are said; ``UNTOLD`` in pauses.
+
+    Other scripts than Latin are left out: nobody can say from their signs how a mouth moves.
+    """
+    letters = unicodedata.normalize("NFD", words.lower())
+    letters = re.sub(r"[^a-z0-9 .,;:!?]", "", letters)
+    letters = re.sub(r"([a-z])\1(?<![eo])", r"\1", letters)  # "tt" is one sound, "oo" another
+    letters = re.sub(r"(?<=[a-z]{2}[^aeiou])e\b", "", letters)  # as in "place"
+    faces: list[int] = []
+    for part in _PART.findall(letters):
+        if part in _SPELLING:
+            for viseme in _SPELLING[part].split():
+                faces += [VISEMES.index(viseme)] * SOUND
+        else:
+            faces += [UNTOLD] * PAUSE
+    return np.array(faces, np.int8)
+
+
+def told(sounds: NDArray[np.integer]) -> Floats:
+    """Viseme indices (..., T + SPAN - 1) to what the networks are told (..., T, LENGTH).
+
+    Row ``t`` looks at faces ``t`` to ``t + SPAN - 1``; its "now" is face ``t + REACH``.
+    """
+    seen = sliding_window_view(sounds, SPAN, axis=-1)[..., None] == np.arange(len(VISEMES))
+    due: Floats = _KERNELS @ seen.astype(np.float32)
+    return due.reshape(*due.shape[:-2], LENGTH)
+
+
+def _kernels() -> Floats:
+    """(2, SPAN) how much a face counts for now and for soon: bells, 83 ms wide (deviation)."""
+    far = np.arange(SPAN)[None] - np.array([[REACH], [REACH + AHEAD]])
+    bells = np.exp(-0.5 * (far / 5) ** 2) * (np.abs(far) <= REACH)
+    kernels: Floats = (bells / bells.sum(1, keepdims=True)).astype(np.float32)
+    return kernels
+
+
+_KERNELS = _kernels()
+_NOTHING = np.zeros(LENGTH, np.float32)
+
+
+class Script:
+    """What will be said when, face by face."""
+
+    def __init__(self) -> None:
+        self._first = 0
+        """Face that ``_sounds`` begin at."""
+        self._sounds = np.zeros(0, np.int8)
+
+    def say(self, sounds: NDArray[np.int8], now: int, first: int) -> None:
+        """What ``spell`` gave begins at face ``first``; what was to come from there is replaced.
+
+        Nobody asks any more about faces before ``now``.
+        """
+        kept = self._between(min(now, first) - REACH, first)
+        self._first, self._sounds = first - len(kept), np.concatenate([kept, sounds])
+
+    def due(self, face: int) -> Floats:
+        """(LENGTH,) what the networks are told while they make a face; zeros without words."""
+        if not self._first - REACH - AHEAD <= face < self._first + len(self._sounds) + REACH:
+            return _NOTHING
+        due: Floats = told(self._between(face - REACH, face - REACH + SPAN))[0]
+        return due
+
+    def _between(self, first: int, end: int) -> NDArray[np.int8]:
+        """Viseme indices of faces ``first`` to ``end`` - 1."""
+        out = np.full(end - first, UNTOLD, np.int8)
+        there = self._sounds[max(0, first - self._first) : max(0, end - self._first)]
+        begin = max(0, self._first - first)
+        out[begin : begin + len(there)] = there
+        return out

@@ -1,0 +1,56 @@
+"""What a trained student may be told besides: a style and the words. Nothing else moves.
+
+Their columns of one layer are learned after everything else, on the frozen student, so that a face
+without words and without a style is to the last bit what it would be had nobody thought of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import trange
+
+from models.student import Student
+from quantize.loop import cosine
+
+if TYPE_CHECKING:
+    from quantize.student import Streams
+
+EPOCHS, RATE = 3, 1e-2
+
+
+def learn_steering(student: Student, streams: Streams) -> None:
+    """Change in place the columns that ``Generator.steering`` names."""
+    generator = student.generator
+    student.requires_grad_(False)
+
+    def only_steering(gradient: Tensor) -> Tensor:
+        kept = torch.zeros_like(gradient)
+        generator.steering(kept).copy_(generator.steering(gradient))
+        return kept
+
+    hooks = [w.requires_grad_(True).register_hook(only_steering) for w in generator.steered()]
+    # Adam leaves alone what never had a gradient.
+    optimiser = torch.optim.Adam(generator.steered(), lr=RATE)
+    streams.steered = True
+    try:
+        steps = EPOCHS * streams.steps
+        for step in (bar := trange(steps, desc="style and words")):
+            torch.manual_seed(step)
+            for group in optimiser.param_groups:
+                group["lr"] = RATE * cosine(step / steps)
+            rng = np.random.default_rng(step)
+            parts = streams.losses(student, step, rng, slice(0, streams.run.batch))
+            loss = parts["shape"] + parts["velocity"] + parts["closure"]
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    finally:
+        streams.steered = False
+        for hook in hooks:
+            hook.remove()
+        student.requires_grad_(True)
