@@ -75,9 +75,10 @@ class Bundle:
     """The one to use unless told otherwise."""
     generator: Network
     """mels (1, 1, 40), control (1, K + S + L), state -> latent, state; where ``codes`` is there
-    also codes (1, 1, 2 C), logits of the slow and the fast code, and emotion (1, 1, 2 D), mean and
-    log-variance. ``control`` is the look-ahead as one-hot, how much of each style, and
-    ``edge.words``; bundles that know neither styles nor words have lookahead (1, K) instead."""
+    also codes (1, 2 C), logits of the slow and the fast code, and emotion (1, 2 D), mean and
+    log-variance. ``control`` is the look-ahead as one-hot, how much of each style, and the words
+    as ``edge.words`` tells them. Older bundles have lookahead (1, K) instead, and outputs with an
+    axis more."""
     decoder: Network
     """latent, state -> weights (1, 1, 52) in ARKit range, not clamped, state."""
     rest: Mapping[str, float]

@@ -24,15 +24,15 @@ class Codes:
         self._drawn = vectors[0]
 
     def draw(self, latent: Floats, logits: Floats, face: int) -> Floats:
-        """Put the code of face number ``face`` into the first D of ``latent`` (1, 1, D + D').
+        """Put the code of face number ``face`` into the first D of ``latent`` (..., D + D').
 
-        ``logits`` (1, 1, 2 K) begin with the slow level. A code is drawn where its span begins and
+        ``logits`` (..., 2 K) begin with the slow level. A code is drawn where its span begins and
         held, as in the codebook. Changes ``latent`` in place and returns it.
         """
         if face % SPAN == 0:
             # The largest of log-chance plus Gumbel noise is a draw from the softmax.
             noise = self._random.gumbel(size=len(self._vectors)).astype(np.float32)
-            chances = logits[0, 0, : len(self._vectors)]
+            chances = logits.reshape(-1)[: len(self._vectors)]
             self._drawn = self._vectors[int(np.argmax(chances + self._temperature * noise))]
-        latent[0, 0, : len(self._drawn)] = self._drawn
+        latent[..., : len(self._drawn)] = self._drawn
         return latent

@@ -51,15 +51,15 @@ class Feeling:
         """Mean standard deviation of the embedding, whose means lie on the unit sphere."""
 
     def logits(self, emotion: Floats) -> Floats:
-        """(E,) what the generator's output (1, 1, 2 D) says at this very moment."""
-        return self._read(_unit(emotion[0, 0, : emotion.shape[2] // 2]))
+        """(E,) what the generator's output (..., 2 D) says at this very moment."""
+        return self._read(_unit(emotion.reshape(2, -1)[0]))
 
     def _read(self, mean: Floats) -> Floats:
         read: Floats = self._weight @ mean + self._bias
         return read
 
     def take(self, emotion: Floats) -> None:
-        """One look at the generator's output (1, 1, 2 D), while somebody speaks."""
+        """One look at the generator's output (..., 2 D), while somebody speaks."""
         mean, log_variance = emotion.reshape(2, -1)
         deviation = np.exp(0.5 * np.clip(log_variance, -20, 5))
         self._heard[0], self._heard[1] = _unit(mean), deviation

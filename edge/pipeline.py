@@ -171,7 +171,7 @@ class Pipeline:
         return between
 
     def _feel(self, feeling: Feeling, emotion: Floats) -> None:
-        if not math.isfinite(np.dot(emotion[0, 0], emotion[0, 0])):
+        if not math.isfinite(np.vdot(emotion, emotion)):
             self._generator.reset()  # its running mean would keep it for ever
             return
         feeling.take(emotion)

@@ -141,13 +141,13 @@ class Generator(nn.Module):
     def forward(
         self, mels: Tensor, control: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Heard, tuple[Tensor, ...]]:
-        """Run over the frames of ``mels``."""
+        """Run over the frames of ``mels``; of one alone the outputs have no T."""
         alone = mels.shape[1] == 1
         if alone and control.dim() == 3:
             control = control[:, 0]
         features, heard = self.hear(mels[:, 0] if alone else mels, control, state[:-1])
         out, mood = self.read(features, state[-1])
-        return Heard(*(v[:, None] for v in out)) if alone else out, (*heard, mood)
+        return out, (*heard, mood)
 
     def hear(
         self, mels: Tensor, control: Tensor, state: tuple[Tensor, ...]
@@ -203,7 +203,8 @@ class Generator(nn.Module):
 class Decoder(nn.Module):
     """Vectors of codes to ARKit weights in the common range, not yet clamped.
 
-    latent (B, T, 168), state -> weights (B, T, 52), state. Channels nobody captured stay 0.
+    latent (B, T, 168), or (B, 168) of one frame, state -> weights (B, T, 52), state. Channels
+    nobody captured stay 0.
     """
 
     spread: Tensor
@@ -226,13 +227,12 @@ class Decoder(nn.Module):
         self, latent: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run over the frames of ``latent``."""
-        alone = latent.shape[1] == 1
-        x = self.drop(latent[:, 0] if alone else latent)
+        x = self.drop(latent)
         y, hidden = self.gru(x, state[0])
         weights = self.out(torch.cat([x, self.drop(y)], dim=-1))
         if self.scaled:
             weights = weights * self.spread
-        return weights[:, None] if alone else weights, (hidden,)
+        return weights[:, None] if latent.dim() == 2 else weights, (hidden,)
 
     def folded(self) -> Decoder:
         """A copy with ``spread`` in its last layer: one product less a face, for export."""

@@ -102,7 +102,7 @@ def say(bundle: Bundle, precision: str, heard: Heard, latents: Floats | None) ->
         latent = told["latent"]
         weights = decoder.step(latent=latent)["weights"]
         taken.append(time.perf_counter() - begun)
-        latent_rows.append(latent[0, 0].copy())
+        latent_rows.append(latent.ravel().copy())
         code_rows.append(told["codes"].reshape(2, -1).argmax(1) if bundle.codes else [])
         weight_rows.append(weights[0, 0].copy())
     said, shown = np.stack(latent_rows), np.stack(weight_rows)

@@ -93,7 +93,7 @@ def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
         "mels": torch.zeros(1, 1, N_MELS),
         "control": torch.zeros(1, config.control),
     }
-    latent = {"latent": torch.zeros(1, 1, config.slow + config.fast + config.detail)}
+    latent = {"latent": torch.zeros(1, config.slow + config.fast + config.detail)}
     paths = out / "generator.onnx", out / "decoder.onnx"
     networks = (
         to_onnx(student.generator, "generator", heard, paths[0]),

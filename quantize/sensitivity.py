@@ -51,7 +51,7 @@ def run_both(models: Models, windows: Windows) -> tuple[Floats, Floats]:
     latents, faces = [], []
     for feed in windows.feeds():
         latent = generator.run(feed)["latent"]
-        latents.append(latent[:, 0, 0])
+        latents.append(latent.reshape(len(latent), -1))
         faces.append(decoder.run({"latent": latent})["weights"][:, 0, 0])
     return np.concatenate(latents), np.concatenate(faces)
 

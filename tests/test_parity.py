@@ -52,7 +52,7 @@ def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
     sessions = {}
     for frames in (1, FRAMES):
         heard = {"mels": mels[:, :frames], "control": ahead}
-        latent = {"latent": torch.zeros(1, frames, 16)}
+        latent = {"latent": torch.zeros(1, 16) if frames == 1 else torch.zeros(1, frames, 16)}
         for name, given in (("generator", heard), ("decoder", latent)):
             path = tmp_path / f"{name}{frames}.onnx"
             to_onnx(networks[name], name, given, path)
@@ -69,7 +69,7 @@ def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
         now, heard_so_far = run(generator, heard_so_far, mels=frame, control=ahead.numpy())
         face, shown_so_far = run(decoder, shown_so_far, latent=now["latent"])
         faces.append(face["weights"][0, 0])
-        moods.append(now["emotion"][0, 0])
+        moods.append(now["emotion"][0])
 
     assert np.abs(wanted).max() > 0.05  # the networks say something at all
     np.testing.assert_allclose(offline, wanted, atol=1e-4)

@@ -383,8 +383,8 @@ def test_numbers_too_large_for_fp16_keep_their_neighbours_in_fp32(models, window
     assert wide["decoder"] == []
     half = to_fp16(loud, wide["generator"])
     feed = next(windows.feeds())
-    said = Stepper(half).run(feed)["latent"][:, 0, 0]
-    assert snr_db(Stepper(loud).run(feed)["latent"][:, 0, 0], said) > 45
+    said = Stepper(half).run(feed)["latent"][:, 0]
+    assert snr_db(Stepper(loud).run(feed)["latent"][:, 0], said) > 45
 
 
 # What stays in fp32
