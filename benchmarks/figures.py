@@ -103,6 +103,24 @@ def ablation(record: Record) -> str:
     return rows([*head.split("|"), "LibriVox", "p, b, m shut", "jitter", "emotion"], body)
 
 
+def steering(record: Record) -> str:
+    """What words and styles do to the face, on the sets whose text is known."""
+    body = []
+    for way, sets in record["results"].items():
+        cells = []
+        for name, plain in record["results"]["nothing"].items():
+            row = sets.get(name)
+            if not row:
+                cells.append("")
+            elif "r_jaw" in plain:
+                cells.append(f"{row['r_jaw']:.3f} / {_number(row.get('r_mouth_live'), 3)}")
+            else:
+                cells.append(f"{row['contrasts']['auc_mean']:.3f}")
+        body.append([way, *cells])
+    head = "told|GRID s1|FACEGOOD|unseen talkers|lips legible, LibriVox"
+    return rows(head.split("|"), body) + measured(record)
+
+
 def card(record: Record) -> str:
     """The bundle at its own look-ahead by speaker and language, for its model card."""
     found = record["results"]
@@ -266,6 +284,7 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "accuracy": ("accuracy", accuracy),
     "students": ("accuracy", students),
     "ablation": ("ablation", ablation),
+    "steering": ("steering", steering),
     "card": ("accuracy", card),
     "systems": ("peers", systems),
     "latency": ("latency", latency),

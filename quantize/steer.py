@@ -1,7 +1,7 @@
-"""What a trained student may be told besides: a style and the words. Nothing else moves.
+"""What a trained student may be told besides: the words, and a style. Nothing else moves.
 
-Their columns of one layer are learned after everything else, on the frozen student, so that a face
-without words and without a style is to the last bit what it would be had nobody thought of them.
+Their columns of two layers are learned after everything else, on the frozen student, so that a face
+without words is to the last bit what it would be had nobody thought of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def learn_steering(student: Student, streams: Streams) -> None:
     hooks = [w.requires_grad_(True).register_hook(only_steering) for w in generator.steered()]
     # Adam leaves alone what never had a gradient.
     optimiser = torch.optim.Adam(generator.steered(), lr=RATE)
-    streams.steered = True
+    streams.styled = streams.worded = 0.5
     try:
         steps = EPOCHS * streams.steps
         for step in (bar := trange(steps, desc="style and words")):
@@ -50,7 +50,7 @@ def learn_steering(student: Student, streams: Streams) -> None:
             optimiser.step()
             bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     finally:
-        streams.steered = False
+        streams.worded = 0.0
         for hook in hooks:
             hook.remove()
         student.requires_grad_(True)

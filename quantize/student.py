@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.contract import ARKIT_52, FPS, INDEX, ConfigError, Floats
-from edge.words import REACH, SPAN, UNTOLD, VISEMES, told
+from edge.words import LENGTH, REACH, SPAN, UNTOLD, VISEMES, told
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig
 from models.student import Lesson, Student, StudentConfig
@@ -98,6 +98,8 @@ class StudentRun:
     """Weight of the teachers' codes; the next two likewise."""
     emotion: float = 0.2
     content: float = 0.1
+    styled: float = 0.5
+    """Share of the streams that are told whose captured face they should show, if any."""
     noise_level: float = 0.1
     """Standard deviation of noise on the features (0.1 is 2 dB)."""
     model: StudentConfig = field(default_factory=StudentConfig)
@@ -224,8 +226,8 @@ class Streams:
     ) -> None:
         styles = list(run.model.styles)
         self._style = np.array([place(styles, s.clip.source) for s in spoken])
-        self.steered = False
-        """Are style and words told? Only ``quantize.steer`` does."""
+        self.styled, self.worded = (run.styled if styles else 0.0), 0.0
+        """Share of the streams that are told a style, and words; ``quantize.steer`` tells both."""
         self.run, self._renditions, self._taught = run, renditions, taught
         self._student, self._spread = student, student.decoder.spread
         generator = student.generator
@@ -274,12 +276,15 @@ class Streams:
         starts = np.arange(run.batch)[rows] * self._length + at
         window = delayed(self._stream, starts, delays, run.window, begun)
         mels = hide_bands(window.mels + run.noise_level * torch.randn_like(window.mels))
-        control = torch.zeros(len(delays), run.model.control)
-        control[:, : len(lookaheads)] = torch.from_numpy(lookaheads == delays[:, None])
-        if self.steered:
-            more = self._steering(starts - delays, window.clip, rng)
-            control = control[:, None].repeat(1, run.window, 1)
-            control[..., len(lookaheads) :] = more
+        control = torch.zeros(len(delays), run.window, run.model.control)
+        control[..., : len(lookaheads)] = torch.from_numpy(lookaheads == delays[:, None])[:, None]
+        shown = rng.random((2, run.batch, 1, 1))[:, rows]
+        if self.styled:
+            style = self._styles(window.clip) * torch.from_numpy(shown[0] < self.styled)
+            control[..., len(lookaheads) : -LENGTH] = style
+        if self.worded:
+            words = self._words(starts - delays, rng) * (shown[1] < self.worded)
+            control[..., -LENGTH:] = torch.from_numpy(words)
         weights, lesson, state = net(mels, control, forgotten(self._state, begun))
         self._state = tuple(tuple(part.detach() for part in network) for network in state)
         target, trust, spread = window.targets, window.trust, self._spread
@@ -293,25 +298,23 @@ class Streams:
             parts |= self._lessons(lesson, self._taught, window.clip, window.moment)
         return parts
 
-    def _steering(self, first: NDArray[np.int64], clip: NDArray[np.int32], rng: Rng) -> Tensor:
-        """(B, T, S + L) style and words of faces from ``first`` (B,) on, in half the streams each.
+    def _styles(self, clip: NDArray[np.int32]) -> Tensor:
+        """(B, T, S) which captured source is heard; none of them in a pause or another voice."""
+        return one_hot(np.where(clip >= 0, self._style[clip], -1), len(self.run.model.styles))
 
-        Words as somebody may send them: early or late, some spelled otherwise than they sound.
+    def _words(self, first: NDArray[np.int64], rng: Rng) -> Floats:
+        """(B, T, L) the words of the faces from ``first`` (B,) on, as somebody may send them.
+
+        Early or late, and some spelled otherwise than they sound.
         """
-        count = len(clip)
-        style = one_hot(np.where(clip >= 0, self._style[clip], -1), len(self.run.model.styles))
-        late = np.rint(rng.normal(0, LATE, count)).astype(int)
-        at = (first + late)[:, None] + np.arange(clip.shape[1] + SPAN - 1) - REACH
+        late = np.rint(rng.normal(0, LATE, len(first))).astype(int)
+        at = (first + late)[:, None] + np.arange(self.run.window + SPAN - 1) - REACH
         sounds = self._stream.visemes[np.clip(at, 0, len(self._stream.visemes) - 1)]
-        number = np.cumsum(np.diff(sounds, axis=1, prepend=0) != 0, axis=1)
-        wrong = np.where(
-            rng.random(number.shape) < MISSPELLED, rng.integers(1, len(VISEMES), number.shape), -1
-        )
-        wrong = np.take_along_axis(wrong, number - number[:, :1], axis=1)
-        sounds = np.where(sounds > 0, np.where(wrong > 0, wrong, sounds), UNTOLD)
-        shown = rng.random((2, count, 1, 1)) < 0.5
-        words = (told(sounds) * shown[1]).astype(np.float32)
-        return torch.cat([style * torch.from_numpy(shown[0]), torch.from_numpy(words)], 2)
+        number = np.cumsum(np.diff(sounds, axis=1, prepend=sounds[:, :1]) != 0, axis=1)
+        other = rng.integers(1, len(VISEMES), sounds.shape)
+        other = np.where(rng.random(sounds.shape) < MISSPELLED, other, 0)
+        other = np.take_along_axis(other, number, axis=1)  # the same all along a sound
+        return told(np.where(sounds > 0, np.where(other > 0, other, sounds), UNTOLD))
 
     def _lessons(
         self, lesson: Lesson, taught: Lessons, clip: NDArray[np.int32], moment: Floats

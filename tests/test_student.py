@@ -217,7 +217,7 @@ def test_style_and_words_are_learned_last_and_without_them_nothing_changes(
     monkeypatch.setattr("quantize.streams.Aligner", Phones)
     monkeypatch.setattr("quantize.steer.EPOCHS", 6)
     run = config(recordings, 2)
-    run = replace(run, model=replace(TINY, styles=("tones",)))
+    run = replace(run, styled=0.0, model=replace(TINY, styles=("tones",)))
     steered = train_student(run, tmp_path / "steered")
     with monkeypatch.context() as patch:
         patch.setattr("quantize.student.learn_steering", lambda *_: None)
