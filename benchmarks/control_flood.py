@@ -26,6 +26,7 @@ import soundfile
 
 from benchmarks.report import write
 from edge.audio import read_audio
+from edge.bundle import DEFAULT, read_bundle
 from edge.contract import ARKIT_52, SAMPLE_RATE
 from edge.osc import message
 
@@ -35,6 +36,7 @@ RATE = 10_000
 QUIET_S = 62
 DISTINCT = 50_000
 SEED = 20
+STYLES = read_bundle(DEFAULT).styles or ("none",)
 FLOODED, CALM = 40_541, 40_542
 MOST_S = 600
 """The two processes end by themselves after so much audio, come what may."""
@@ -48,7 +50,7 @@ def command(rng: random.Random) -> bytes:
             lambda: message("/edge/emotion", "anger", rng.random(), rng.random()),
             lambda: message("/edge/emotion/auto"),
             lambda: message("/edge/text", "words " * rng.randrange(40), rng.random()),
-            lambda: message("/edge/style", "calm", rng.random()),
+            lambda: message("/edge/style", rng.choice(STYLES), rng.random()),
             lambda: message("/edge/gain", rng.choice(ARKIT_52), 2 * rng.random()),
             lambda: message("/edge/lookahead", rng.choice([0, 33, 67, 133])),
             lambda: message("/edge/neutral", rng.randrange(2)),

@@ -105,20 +105,28 @@ def ablation(record: Record) -> str:
 
 def steering(record: Record) -> str:
     """What words and styles do to the face, on the sets whose text is known."""
-    body = []
-    for way, sets in record["results"].items():
+    ways, body = record["results"]["ways"], []
+    for way, sets in ways.items():
         cells = []
-        for name, plain in record["results"]["nothing"].items():
+        for name in (*PAIRED, LEGIBLE[1]):
             row = sets.get(name)
             if not row:
                 cells.append("")
-            elif "r_jaw" in plain:
+            elif name in PAIRED:
                 cells.append(f"{row['r_jaw']:.3f} / {_number(row.get('r_mouth_live'), 3)}")
             else:
                 cells.append(f"{row['contrasts']['auc_mean']:.3f}")
         body.append([way, *cells])
     head = "told|GRID s1|FACEGOOD|unseen talkers|lips legible, LibriVox"
-    return rows(head.split("|"), body) + measured(record)
+    pulls = "; ".join(
+        f"`{name}` {row['share']:.0%} (cosine {row['cosine']:.2f})"
+        for name, row in record["results"]["pull"].items()
+    )
+    moved = (
+        "\nHow far a style moves the mean face of unseen voices towards its talker's own, "
+        f"by amount: {pulls}.\n"
+    )
+    return rows(head.split("|"), body) + moved + measured(record)
 
 
 def card(record: Record) -> str:
@@ -140,6 +148,7 @@ VOICES = {
     "EMO-DB, two unseen talkers": "two unseen German actors, in seven emotions",
     "LibriVox, unseen talker": "an unseen English reader",
 }
+PAIRED = ("GRID s1, unseen sentences", "FACEGOOD, unseen clip", "GRID, five unseen talkers")
 LEGIBLE = ("EMO-DB, two unseen talkers", "LibriVox, unseen talker")
 
 

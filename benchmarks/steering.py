@@ -1,16 +1,19 @@
 """What known words and a style do to the face: ``python -m benchmarks.steering``.
 
-The whole runtime hears the test clips of which the text is known, alone, with the words told at
-their times (as a text-to-speech engine reports them), with another sentence's words at the same
-times, and in each style. Words are timed by pocketsphinx. Writes ``results/steering.json``.
+The whole runtime hears the test clips of which the text is known: alone; with each word sent when
+it begins, as a speech engine's word marks come; with the rest of the sentence sent at each word;
+with all words sent before the clip; with another sentence's words at the same times; and in each
+style. Words are timed by pocketsphinx. Writes ``results/steering.json``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,14 +21,15 @@ from tqdm import tqdm
 from benchmarks import report
 from benchmarks.accuracy import open_pipeline
 from benchmarks.scoring import score
-from benchmarks.trials import MADE, PAIRED, SETS, Trial, trials
-from edge.bundle import DEFAULT, read_bundle
-from edge.contract import AudioBlock, EdgeError, Floats, InputError
+from benchmarks.trials import MADE, PAIRED, Trial, trials
+from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
 from edge.pipeline import Pipeline
 from edge.words import spell
 from quantize.phones import Aligner, spelled
+from quantize.targets import LEARNED
 
-CLIPS = (*PAIRED, tuple(SETS)[-1])
+CLIPS = (*PAIRED, "LibriVox, unseen talker")
 """EMO-DB's sentences are German and its texts not written down."""
 
 Told = list[tuple[float, str]]
@@ -55,13 +59,69 @@ def of_others(clips: Sequence[Trial], told: dict[str, Told]) -> dict[str, Told]:
     return found
 
 
-def faces_told(pipeline: Pipeline, samples: Floats, told: Told) -> Floats:
-    """The faces (n, 52) of a whole clip whose words are sent before it begins."""
+def faces_told(pipeline: Pipeline, samples: Floats, told: Told, ahead: bool = False) -> Floats:
+    """The faces (n, 52) of a clip; texts are sent when they begin, or all before the clip."""
     pipeline.restart()
-    for seconds, word in told:
-        pipeline.expect(spell(word), seconds)
-    frames = pipeline.push(AudioBlock(samples, 0, 0.0)) + pipeline.flush(0.0)
+    frames, heard = [], 0
+    for seconds, text in told:
+        now = 0 if ahead else round(seconds * SAMPLE_RATE)
+        frames += pipeline.push(AudioBlock(samples[heard:now], heard, 0.0))
+        pipeline.expect(spell(text), seconds if ahead else 0.0)
+        heard = now
+    frames += pipeline.push(AudioBlock(samples[heard:], heard, 0.0)) + pipeline.flush(0.0)
     return np.stack([frame.weights for frame in frames])
+
+
+def rest_of(told: Told) -> Told:
+    """At each word the rest of the sentence."""
+    return [(at, " ".join(word for _, word in told[k:])) for k, (at, _) in enumerate(told)]
+
+
+def pull(
+    plain: dict[str, Floats], styled: dict[str, Floats], habit: Floats, unseen: Sequence[Trial]
+) -> dict[str, float]:
+    """How far a style moves unseen voices' mean face towards its talker's own mean face (52,).
+
+    ``share`` of the way, and the cosine between the way it goes and the way there.
+    """
+    before, after = (np.concatenate([f[t.id] for t in unseen]).mean(0) for f in (plain, styled))
+    live = [INDEX[name] for name in LEARNED]
+    went, way = (after - before)[live], (habit - before)[live]
+    share = float(went @ way / (way @ way))
+    return {"share": share, "cosine": share * float(np.linalg.norm(way) / np.linalg.norm(went))}
+
+
+STYLED = {"facegood": "FACEGOOD, unseen clip", "grid_s1": "GRID s1, unseen sentences"}
+"""Where the captured face of a style is found that nobody trained on."""
+
+
+def measure(bundle: Bundle, clips: Sequence[Trial]) -> dict[str, Any]:
+    """Every way of telling on the sets that it can be told on."""
+    told = words_of(clips)
+    worded = [t for t in clips if any(o.set == t.set and o.id in told for o in clips)]
+    ways = {
+        "each word at its mark": (told, False),
+        "the rest of the sentence at each mark": ({k: rest_of(v) for k, v in told.items()}, False),
+        "all words beforehand": (told, True),
+        "another sentence's words beforehand": (of_others(clips, told), True),
+    }
+    pipeline = open_pipeline(bundle, None)
+    plain = {t.id: faces_told(pipeline, t.samples, []) for t in clips}
+    found: dict[str, Any] = {"nothing": score(plain, clips, None)}
+    for way, (words, ahead) in ways.items():
+        faces = {t.id: faces_told(pipeline, t.samples, words.get(t.id, []), ahead) for t in worded}
+        found[way] = score(faces, worded, None)
+    pulls: dict[str, dict[str, float]] = {}
+    unseen = [t for t in clips if t.set in CLIPS[2:]]
+    for name in bundle.styles:
+        habit = np.concatenate([t.truth for t in clips if t.set == STYLED[name]]).mean(0)
+        for amount in (0.5, 1.0):
+            pipeline = open_pipeline(bundle, None)
+            pipeline.set_style(name, amount)
+            faces = {t.id: faces_told(pipeline, t.samples, []) for t in clips}
+            pulls[f"{name} {amount:g}"] = pull(plain, faces, habit, unseen)
+        found[f"style {name}"] = score(faces, clips, None)
+    return {"ways": found, "pull": pulls}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,28 +135,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         bundle = read_bundle(args.bundle)
         if not bundle.reads_words:
             raise InputError(f"{args.bundle}: this bundle reads no words; distil one that does")
-        clips = [t for t in trials(args.data, CLIPS) if t.set != MADE]
-        told = words_of(clips)
-        ways: dict[str, tuple[str | None, dict[str, Told]]] = {
-            "nothing": (None, {}),
-            "its words": (None, told),
-            "another sentence's words": (None, of_others(clips, told)),
-            **{f"style {name}": (name, {}) for name in bundle.styles},
-        }
-        found = {}
-        for way, (style, words) in ways.items():
-            pipeline = open_pipeline(bundle, None)
-            if style:
-                pipeline.set_style(style, 1.0)
-            part = [t for t in clips if t.id in words] if words else clips
-            part = [t for t in clips if any(p.set == t.set for p in part)]
-            faces = {t.id: faces_told(pipeline, t.samples, words.get(t.id, [])) for t in part}
-            found[way] = score(faces, part, None)
-            for name, row in found[way].items():
+        results = measure(bundle, [t for t in trials(args.data, CLIPS) if t.set != MADE])
+        for way, sets in results["ways"].items():
+            for name, row in sets.items():
                 lips = row.get("contrasts", {}).get("auc_mean")
                 figures = [row.get("r_jaw"), row.get("r_mouth_live"), lips]
-                print(f"{way:26} {name:28}", *(f"{v:.3f}" if v else "    -" for v in figures))
-        print(f"written: {report.write('steering', found, args.bundle, args.out)}")
+                print(f"{way:38} {name:28}", *(f"{v:.3f}" if v else "    -" for v in figures))
+        print(json.dumps(results["pull"], indent=1))
+        print(f"written: {report.write('steering', results, args.bundle, args.out)}")
     except EdgeError as error:
         print(f"benchmarks.steering: {error}", file=sys.stderr)
         return error.status

@@ -252,6 +252,7 @@ def _fits(bundle: Bundle) -> bool:
         and decoder.outputs.get("weights") == (1, 1, len(ARKIT_52))
         and (bundle.codes is None or {"codes", "emotion"} <= generator.outputs.keys())
         and bool(bundle.emotions) == (bundle.codes is not None)
+        and (bundle.reads_words or not bundle.styles)
         and all(
             network.outputs.get(name.replace("state.", "state_out.", 1)) == shape
             for network in (generator, decoder)

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 2048
 """Of a datagram."""
-MOST_WORDS = 400
-"""Characters of a text: half a minute of speech, and 0.2 ms to spell."""
+MOST_LETTERS = 400
+"""Of a text: half a minute of speech, and half a millisecond at most to spell."""
 STATUS_EVERY = 0.1
 """Seconds that one status is good for; its percentiles cost 0.1 ms."""
 
@@ -126,8 +126,8 @@ class Orders:
 
     def _text(self, values: tuple[Value, ...]) -> None:
         words, *start = _typed(values, "s", "sn")
-        if len(words) > MOST_WORDS:
-            raise ValueError(f"{len(words)} characters; send at most {MOST_WORDS} at a time")
+        if len(words) > MOST_LETTERS:
+            raise ValueError(f"{len(words)} characters; send at most {MOST_LETTERS} at a time")
         self._live.text(words, _within(start[0], 0, 60) if start else 0.0)
 
     def _style(self, values: tuple[Value, ...]) -> None:

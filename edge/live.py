@@ -165,11 +165,11 @@ class Live:
             self.wait_for("emotion", "auto")
 
     def text(self, words: str, seconds: float) -> None:
-        """Words that will be heard from so many seconds from now on."""
-        if self.bundle.reads_words:
-            self.inbox.put(partial(self.pipeline.expect, spell(words), seconds))
-        else:
+        """Words that will be heard from so many seconds from now on; ``""`` is silence."""
+        if not self.bundle.reads_words:
             self.wait_for("text", [words, seconds])
+        elif len(sounds := spell(words)) or not words:  # nothing to spell is no reason to forget
+            self.inbox.put(partial(self.pipeline.expect, sounds, seconds))
 
     def style(self, name: str, amount: float) -> None:
         """Take on so much of the habits of a captured face; one of the bundle's."""

@@ -30,6 +30,9 @@ from edge.words import LENGTH, Script
 FILLABLE = SAMPLE_RATE // 10
 """A gap of up to 100 ms is heard as silence; after a longer one everything starts anew."""
 
+STYLE_FADE = 12
+"""Faces (0.2 s) from no style to all of it."""
+
 
 class Pipeline:
     """Drives the two engines along one audio stream."""
@@ -54,6 +57,9 @@ class Pipeline:
         self._control = bundle.control(self.lookahead)
         self._told = {bundle.control_name: self._control}
         self._script = Script() if bundle.reads_words else None
+        self.style: tuple[str, float] | None = None
+        """Name and amount of the style last asked for."""
+        self._wanted: Floats | None = None
         self._join = Join()
         self._generator, self._decoder = engines
         self._features = Features()
@@ -86,12 +92,17 @@ class Pipeline:
     def set_style(self, name: str, amount: float) -> None:
         """Take on so much (0..1) of the habits of one of the bundle's captured faces, and no other.
 
-        ``name`` is one of the bundle's ``styles``.
+        ``name`` is one of the bundle's ``styles``. It fades over ``STYLE_FADE`` faces at most.
         """
+        self.style = name, amount
+        self._wanted = np.array([amount * (n == name) for n in self._styles], np.float32)
+
+    def _fade(self, wanted: Floats) -> None:
         begin = len(self._offered)
-        self._control[0, begin : begin + len(self._styles)] = 0
-        self._control[0, begin + self._styles.index(name)] = amount
-        self._join.begin()
+        now = self._control[0, begin : begin + len(wanted)]
+        now += np.clip(wanted - now, -1 / STYLE_FADE, 1 / STYLE_FADE)
+        if np.array_equal(now, wanted):
+            self._wanted = None
 
     def expect(self, sounds: NDArray[np.int8], seconds: float) -> None:
         """What ``spell`` made of known words will be heard from so many seconds from now on."""
@@ -150,6 +161,8 @@ class Pipeline:
         """Raw weights (52,); at half steps odd faces repeat, even ones go half the way there."""
         if self.half and face % 2:
             return self._raw
+        if self._wanted is not None:
+            self._fade(self._wanted)
         if self._script:
             self._control[0, -LENGTH:] = self._script.due(face - self.lookahead)
         heard = self._generator.step(mels=mels, **self._told)

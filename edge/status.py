@@ -27,6 +27,7 @@ def describe(live: Live, score: Score, source: Source) -> dict[str, Any]:
         "emotion": face.mood.name,
         "emotion_strength": round(face.mood.strength, 3),
         "heard": live.pipeline.feeling and live.pipeline.feeling.describe(),
+        "style": live.pipeline.style,
         "gains": live.gains,
         "outputs": live.outputs.listed(),
         "pending": live.pending,

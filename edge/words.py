@@ -35,6 +35,8 @@ SPAN = AHEAD + 2 * REACH + 1
 
 SOUND = 5
 """Faces a sound lasts (83 ms), as in 150 words a minute."""
+LONGEST = 3600
+"""Faces (a minute) that one message can tell of."""
 PAUSE = 15
 """Faces of a comma or a full stop."""
 
@@ -50,18 +52,25 @@ _SPELLING = {
     "0": "SS I RR O", "1": "U aa nn", "2": "DD U", "3": "TH RR I", "4": "FF O RR",
     "5": "FF aa I FF", "6": "SS I kk SS", "7": "SS E FF E nn", "8": "E I DD", "9": "nn aa I nn",
 }  # fmt: skip
-_PART = re.compile("|".join(_SPELLING) + r"|[.,;:!?]")
+_PART = re.compile("|".join(_SPELLING) + r"|[.,;:!?]+(?=\s|$)")
+# The "e" of "use", "place" and "horse", not of "she", "coffee" or "café".
+_SILENT = re.compile(
+    "(?:(?<=[aeiouy]C)|(?<=[aeiouy]CC))e(?![a-z\u0300-\u036f])".replace("C", "[b-df-hj-np-tv-xz]")
+)
+_UNSPELLED = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d"})
 
 
 def spell(words: str) -> NDArray[np.int8]:
     """Viseme index of each face (n,) while ``words`` are said; ``UNTOLD`` in pauses.
 
-    Other scripts than Latin are left out: nobody can say from their signs how a mouth moves.
+    At most ``LONGEST`` faces. Other scripts than Latin are left out: nobody can say from their
+    signs how a mouth moves.
     """
-    letters = unicodedata.normalize("NFD", words.lower())
-    letters = re.sub(r"[^a-z0-9 .,;:!?]", "", letters)
+    letters = unicodedata.normalize("NFKD", words.casefold()).translate(_UNSPELLED)
     letters = re.sub(r"([a-z])\1(?<![eo])", r"\1", letters)  # "tt" is one sound, "oo" another
-    letters = re.sub(r"(?<=[a-z]{2}[^aeiou])e\b", "", letters)  # as in "place"
+    letters = _SILENT.sub("", letters)
+    letters = re.sub("['\u2019\u0300-\u036f]", "", letters)  # apostrophes and accents
+    letters = re.sub("[^a-z0-9.,;:!?]", " ", letters)
     faces: list[int] = []
     for part in _PART.findall(letters):
         if part in _SPELLING:
@@ -69,7 +78,7 @@ def spell(words: str) -> NDArray[np.int8]:
                 faces += [VISEMES.index(viseme)] * SOUND
         else:
             faces += [UNTOLD] * PAUSE
-    return np.array(faces, np.int8)
+    return np.array(faces[:LONGEST], np.int8)
 
 
 def told(sounds: NDArray[np.integer]) -> Floats:
@@ -77,7 +86,7 @@ def told(sounds: NDArray[np.integer]) -> Floats:
 
     Row ``t`` looks at faces ``t`` to ``t + SPAN - 1``; its "now" is face ``t + REACH``.
     """
-    seen = sliding_window_view(sounds, SPAN, axis=-1)[..., None] == np.arange(len(VISEMES))
+    seen = sliding_window_view(sounds, SPAN, axis=-1)[..., None] == _EACH
     due: Floats = _KERNELS @ seen.astype(np.float32)
     return due.reshape(*due.shape[:-2], LENGTH)
 
@@ -91,6 +100,7 @@ def _kernels() -> Floats:
 
 
 _KERNELS = _kernels()
+_EACH = np.arange(len(VISEMES))
 _NOTHING = np.zeros(LENGTH, np.float32)
 
 
@@ -101,6 +111,8 @@ class Script:
         self._first = 0
         """Face that ``_sounds`` begin at."""
         self._sounds = np.zeros(0, np.int8)
+        self._begins = 0
+        """The first of those faces that a word is said at."""
 
     def say(self, sounds: NDArray[np.int8], now: int, first: int) -> None:
         """What ``spell`` gave begins at face ``first``; what was to come from there is replaced.
@@ -109,12 +121,15 @@ class Script:
         """
         kept = self._between(min(now, first) - REACH, first)
         self._first, self._sounds = first - len(kept), np.concatenate([kept, sounds])
+        told = np.flatnonzero(self._sounds != UNTOLD)
+        self._begins = self._first + (int(told[0]) if len(told) else len(self._sounds))
 
     def due(self, face: int) -> Floats:
         """(LENGTH,) what the networks are told while they make a face; zeros without words."""
-        if not self._first - REACH - AHEAD <= face < self._first + len(self._sounds) + REACH:
+        if not self._begins - REACH - AHEAD <= face < self._first + len(self._sounds) + REACH:
             return _NOTHING
-        due: Floats = told(self._between(face - REACH, face - REACH + SPAN))[0]
+        seen = self._between(face - REACH, face - REACH + SPAN)[:, None] == _EACH
+        due: Floats = (_KERNELS @ seen.astype(np.float32)).reshape(LENGTH)
         return due
 
     def _between(self, first: int, end: int) -> NDArray[np.int8]:

@@ -120,7 +120,7 @@ class Generator(nn.Module):
         for vectors in (self.slow_vectors, self.fast_vectors):
             nn.init.normal_(vectors.weight)
         self._asked = len(config.styles) + LENGTH
-        with torch.no_grad():  # style and words come last (``quantize.steer``)
+        with torch.no_grad():  # words come last (``quantize.steer``)
             for weight in self.steered():
                 self.steering(weight).zero_()
         self.drop = nn.Dropout(config.dropout)

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from quantize.student import Streams
 
 EPOCHS, RATE = 3, 1e-2
+WORDED = 0.5
+"""Share of the streams that are told their words."""
 
 
 def learn_steering(student: Student, streams: Streams) -> None:
-    """Change in place the columns that ``Generator.steering`` names."""
+    """Change in place the columns that ``Generator.steering`` names: style goes on, words begin."""
     generator = student.generator
     student.requires_grad_(False)
 
@@ -35,10 +37,10 @@ def learn_steering(student: Student, streams: Streams) -> None:
     hooks = [w.requires_grad_(True).register_hook(only_steering) for w in generator.steered()]
     # Adam leaves alone what never had a gradient.
     optimiser = torch.optim.Adam(generator.steered(), lr=RATE)
-    streams.styled = streams.worded = 0.5
+    streams.worded = WORDED
     try:
         steps = EPOCHS * streams.steps
-        for step in (bar := trange(steps, desc="style and words")):
+        for step in (bar := trange(steps, desc="words")):
             torch.manual_seed(step)
             for group in optimiser.param_groups:
                 group["lr"] = RATE * cosine(step / steps)

@@ -140,7 +140,7 @@ def finish(
     spoken: Sequence[Spoken],
     taught: Lessons | None,
 ) -> None:
-    """Teach a trained student style and words, and the names of emotions; keep it as finished.
+    """Teach a trained student words, and the names of emotions; keep it as finished.
 
     Under torchrun all processes do, as the losses expect, and rank 0 writes.
     """
@@ -227,7 +227,7 @@ class Streams:
         styles = list(run.model.styles)
         self._style = np.array([place(styles, s.clip.source) for s in spoken])
         self.styled, self.worded = (run.styled if styles else 0.0), 0.0
-        """Share of the streams that are told a style, and words; ``quantize.steer`` tells both."""
+        """Share of the streams that are told a style, and words (by ``quantize.steer`` alone)."""
         self.run, self._renditions, self._taught = run, renditions, taught
         self._student, self._spread = student, student.decoder.spread
         generator = student.generator

@@ -145,11 +145,14 @@ def test_words_and_a_style_reach_a_bundle_that_knows_them() -> None:
     desk = Desk(bundle=fake_bundle())
     desk.say("/edge/text", "mum", 1.5)
     desk.say("/edge/text", "oh")
+    desk.say("/edge/text", "你好")  # nothing to spell, so nothing to change
+    desk.say("/edge/text", "")
     desk.say("/edge/style", "calm", 0.5)
     desk.say("/edge/style", "broad")
     assert [(list(sounds), at) for sounds, at in desk.pipeline.expected] == [
         (list(spell("mum")), 1.5),
         (list(spell("oh")), 0.0),
+        ([], 0.0),
     ]
     assert desk.pipeline.styles == [("calm", 0.5), ("broad", 1.0)]
     assert not desk.status()["pending"]

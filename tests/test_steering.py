@@ -1,4 +1,4 @@
-"""What words and styles do, measured: the controls are controls, and the runtime is the real one."""
+"""What words and styles do, measured: controls are controls, and the runtime is the real one."""
 
 from __future__ import annotations
 

@@ -211,13 +211,13 @@ def config(folder: Path, epochs: int) -> StudentRun:
     )
 
 
-def test_style_and_words_are_learned_last_and_without_them_nothing_changes(
+def test_words_are_learned_last_and_without_them_nothing_changes(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("quantize.streams.Aligner", Phones)
     monkeypatch.setattr("quantize.steer.EPOCHS", 6)
     run = config(recordings, 2)
-    run = replace(run, styled=0.0, model=replace(TINY, styles=("tones",)))
+    run = replace(run, model=replace(TINY, styles=("tones",)))
     steered = train_student(run, tmp_path / "steered")
     with monkeypatch.context() as patch:
         patch.setattr("quantize.student.learn_steering", lambda *_: None)
@@ -227,10 +227,11 @@ def test_style_and_words_are_learned_last_and_without_them_nothing_changes(
     moved = {k: v for k, v in steered.state_dict().items() if not torch.equal(v, before[k])}
     names = {"generator.wide.linear.weight", "generator.shared.weight"}
     assert moved.keys() == names
-    for name in names:  # lookahead stays; style and words, which began at 0, do not
+    for name in names:
         assert torch.equal(moved[name][:, : -1 - LENGTH], before[name][:, : -1 - LENGTH])
-        assert not before[name][:, -1 - LENGTH :].any()
-        assert moved[name][:, -1 - LENGTH].any()
+        assert not before[name][:, -LENGTH:].any()  # words began at zero
+        assert moved[name][:, -LENGTH:].any()
+        assert not torch.equal(moved[name][:, -1 - LENGTH], before[name][:, -1 - LENGTH])
 
     def jaw(due: str | None) -> float:
         control = run.model.at(2)

@@ -14,6 +14,7 @@ from edge.pipeline import Pipeline
 from edge.words import (
     AHEAD,
     LENGTH,
+    LONGEST,
     PAUSE,
     REACH,
     SOUND,
@@ -44,6 +45,10 @@ def named(sounds: NDArray[np.int8]) -> str:
         ("5", "FF aa I FF"),
         ("schön", "CH O nn"),
         ("don't", "DD O nn DD"),
+        ("wait—stop\nnow", "U E DD SS DD O PP nn O"),
+        ("use the café", "U SS TH E kk aa FF E"),
+        ("3.5, e.g.", f"TH RR I FF aa I FF {'_ ' * (PAUSE // SOUND)}E kk{' _' * (PAUSE // SOUND)}"),
+        ("Straße", "SS DD RR aa SS"),
         ("你好", ""),
         ("", ""),
     ],
@@ -53,6 +58,7 @@ def test_letters_are_the_mouth_shapes_they_mostly_stand_for(words: str, sounds: 
 
 
 def test_every_sound_is_one_of_the_visemes_and_lasts_its_time() -> None:
+    assert len(spell("hello " * 1000)) == LONGEST
     sounds = spell("The quick brown fox jumps over the lazy dog 0 1 2 3 4 6 7 8 9; why, xylophone?")
     assert sounds.dtype == np.int8
     assert sounds.max() < len(VISEMES)
@@ -89,6 +95,14 @@ def test_a_script_tells_what_was_said_last_from_where_it_begins() -> None:
         np.testing.assert_array_equal(script.due(face), want)
     assert not script.due(1125 + REACH).any()
     assert script.due(1125 + REACH - 1).any()
+
+
+def test_an_empty_text_ends_what_was_expected() -> None:
+    script = Script()
+    script.say(spell("mamama"), now=100, first=100)
+    script.say(spell(""), now=103, first=105)
+    assert script.due(105).any()  # what is said already still counts
+    assert not script.due(105 + REACH).any()
 
 
 def test_a_script_forgets_what_nobody_asks_about_any_more() -> None:
@@ -137,14 +151,20 @@ def test_a_new_stream_knows_no_words() -> None:
     assert not np.stack(generator.told)[:, -LENGTH:].any()
 
 
-def test_a_style_is_told_alone_until_another_is() -> None:
+def test_a_style_is_told_alone_and_fades() -> None:
     pipeline, generator = listening()
     for start, (name, amount) in enumerate([("broad", 0.5), ("calm", 1.0), ("calm", 0.0)]):
         pipeline.set_style(name, amount)
-        pipeline.push(AudioBlock(silence(0.1), 1600 * start, 0.0))
-    styles = np.stack(generator.told)[:, 3:5].tolist()
-    assert styles == [[0, 0.5]] * 6 + [[1, 0]] * 6 + [[0, 0]] * 6
-    assert np.stack(generator.told)[:, :3].tolist() == [[0, 1, 0]] * 18
+        assert pipeline.style == (name, amount)
+        pipeline.push(AudioBlock(silence(0.5), 8000 * start, 0.0))
+    styles = np.stack(generator.told)[:, 3:5]
+    assert styles[[0, 2, 5, 29]] == pytest.approx(np.array([[0, 1], [0, 3], [0, 6], [0, 6]]) / 12)
+    assert styles[[30, 35, 41, 59]] == pytest.approx(
+        np.array([[1, 5], [6, 0], [12, 0], [12, 0]]) / 12
+    )
+    assert styles[70].any()
+    assert not styles[73:].any()  # to the last bit
+    assert np.stack(generator.told)[:, :3].tolist() == [[0, 1, 0]] * 90
 
 
 def test_an_older_bundle_is_told_its_look_ahead_and_nothing_else() -> None:
