@@ -92,10 +92,14 @@ def told(sounds: NDArray[np.integer]) -> Floats:
 
 
 def _kernels() -> Floats:
-    """(2, SPAN) how much a face counts for now and for soon: bells, 83 ms wide (deviation)."""
+    """(2, SPAN) how much a face counts for now and for soon: bells, 83 ms wide (deviation).
+
+    The middle of a sound alone counts 1, the range of the features that are told beside it.
+    """
     far = np.arange(SPAN)[None] - np.array([[REACH], [REACH + AHEAD]])
     bells = np.exp(-0.5 * (far / 5) ** 2) * (np.abs(far) <= REACH)
-    kernels: Floats = (bells / bells.sum(1, keepdims=True)).astype(np.float32)
+    sound = (bells * (np.abs(far) <= SOUND // 2)).sum(1, keepdims=True)
+    kernels: Floats = (bells / sound).astype(np.float32)
     return kernels
 
 

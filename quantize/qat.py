@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import trange
 
 from models.layers import Gru, gru_cell
-from models.student import Student
+from models.student import Heard, Student
 from quantize.calibrate import Windows, cut
 from quantize.loop import cosine
 
@@ -31,7 +31,9 @@ STREAMS, FACES, WINDOWS = 24, 150, 10
 RATE = 2e-5
 """Peak learning rate, down to a hundredth by a cosine."""
 LATENT = 0.1
-"""Weight of the latent's error beside that of the faces."""
+"""Weight of the latent's error beside that of the faces; likewise the next."""
+CODES = 1.0
+"""Of the divergence of the codes' chances: the likeliest code should stay it (``compare``)."""
 
 Peaks = Mapping[str, float]
 
@@ -168,9 +170,11 @@ def _round(
     losses = []
     for part in mels.split(FACES, dim=1):
         with torch.no_grad():
-            latent, face, told = _run(teacher, part, control, told)
+            right, face, told = _run(teacher, part, control, told)
         guess, shown, said = _run(student, part, control, said)
-        loss = distance(shown, face, teacher.decoder.spread) + LATENT * F.mse_loss(guess, latent)
+        loss = distance(shown, face, teacher.decoder.spread)
+        loss = loss + LATENT * F.mse_loss(guess.latent, right.latent)
+        loss = loss + CODES * divergence(guess.codes, right.codes)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -186,10 +190,16 @@ def distance(shown: Tensor, wanted: Tensor, spread: Tensor) -> Tensor:
     return (((shown - wanted)[..., moves] / spread[moves]) ** 2).mean()
 
 
-def _run(student: Student, mels: Tensor, control: Tensor, state: Any) -> tuple[Tensor, Tensor, Any]:
+def divergence(codes: Tensor, wanted: Tensor) -> Tensor:
+    """Mean KL divergence of both levels' chances from the wanted ones; logits (B, T, 2 x 256)."""
+    said, right = (part.unflatten(-1, (2, -1)).log_softmax(-1) for part in (codes, wanted))
+    return F.kl_div(said, right, reduction="none", log_target=True).sum(-1).mean()
+
+
+def _run(student: Student, mels: Tensor, control: Tensor, state: Any) -> tuple[Heard, Tensor, Any]:
     heard, generator = student.generator(mels, control, state[0])
     face, decoder = student.decoder(heard.latent, state[1])
-    return heard.latent, face, (generator, decoder)
+    return heard, face, (generator, decoder)
 
 
 def _digest(student: Student) -> str:

@@ -74,10 +74,12 @@ def test_a_sound_is_due_most_at_its_own_face_and_soon_a_fifth_of_a_second_before
     now, soon = rows[:, 3], rows[:, len(VISEMES) + 3]
     assert now.argmax() + REACH == 100
     assert soon.argmax() + REACH == 100 - AHEAD
-    # A bell with a deviation of five faces, cut off at REACH: 1 / sum(exp(-k * k / 50)).
-    peak = 1 / sum(np.exp(-k * k / 50) for k in range(-REACH, REACH + 1))
-    assert now.max() == soon.max() == pytest.approx(peak)
+    # A bell with a deviation of five faces: 1 / (1 + 2 exp(-1/50) + 2 exp(-4/50)).
+    assert now.max() == soon.max()
+    assert now.max() == pytest.approx(1 / (1 + 2 * np.exp(-1 / 50) + 2 * np.exp(-4 / 50)))
     assert np.flatnonzero(now).tolist() == list(range(100 - 2 * REACH, 101))
+    sounds[98:103] = 3  # a whole sound
+    assert told(sounds)[:, 3].max() == pytest.approx(1)
     assert not np.delete(rows, [3, len(VISEMES) + 3], axis=1).any()
 
 
