@@ -123,8 +123,8 @@ def steering(record: Record) -> str:
         for name, row in record["results"]["pull"].items()
     )
     moved = (
-        "\nHow far a style moves the mean face of unseen voices towards its talker's own, "
-        f"by amount: {pulls}.\n"
+        "\nHow far unseen voices come, by amount of a style, to move each shape as much as its "
+        f"talker does: {pulls}.\n"
     )
     return rows(head.split("|"), body) + moved + measured(record)
 

@@ -80,11 +80,11 @@ def rest_of(told: Told) -> Told:
 def pull(
     plain: dict[str, Floats], styled: dict[str, Floats], habit: Floats, unseen: Sequence[Trial]
 ) -> dict[str, float]:
-    """How far a style moves unseen voices' mean face towards its talker's own mean face (52,).
+    """How far unseen voices come to move each shape as much as a style's talker does (52,).
 
-    ``share`` of the way, and the cosine between the way it goes and the way there.
+    Of standard deviations: ``share`` of the way there, and the cosine between the two ways.
     """
-    before, after = (np.concatenate([f[t.id] for t in unseen]).mean(0) for f in (plain, styled))
+    before, after = (np.concatenate([f[t.id] for t in unseen]).std(0) for f in (plain, styled))
     live = [INDEX[name] for name in LEARNED]
     went, way = (after - before)[live], (habit - before)[live]
     share = float(went @ way / (way @ way))
@@ -114,7 +114,7 @@ def measure(bundle: Bundle, clips: Sequence[Trial]) -> dict[str, Any]:
     pulls: dict[str, dict[str, float]] = {}
     unseen = [t for t in clips if t.set in CLIPS[2:]]
     for name in bundle.styles:
-        habit = np.concatenate([t.truth for t in clips if t.set == STYLED[name]]).mean(0)
+        habit = np.concatenate([t.truth for t in clips if t.set == STYLED[name]]).std(0)
         for amount in (0.5, 1.0):
             pipeline = open_pipeline(bundle, None)
             pipeline.set_style(name, amount)

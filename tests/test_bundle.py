@@ -162,7 +162,8 @@ def test_a_missing_network_is_named(bundle_copy: Path, name: str) -> None:
         put("decoder", "inputs", "latent", value=[1, 1, 7]),
         put("decoder", "inputs", "state.gru", value=[1, 1]),
         drop("generator", "outputs", "latent"),
-        drop("generator", "inputs", "lookahead"),
+        drop("generator", "inputs", "control"),
+        put("styles", value=["facegood"]),
     ],
 )
 def test_networks_that_do_not_fit_each_other_are_refused(bundle_copy: Path, change: Change) -> None:

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from benchmarks.steering import CLIPS, faces_told, of_others
+from benchmarks.steering import CLIPS, Told, faces_told, of_others, pull, rest_of
 from benchmarks.trials import Trial
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX, Floats
@@ -35,14 +35,40 @@ def test_another_sentence_s_words_come_at_this_one_s_times() -> None:
     assert found.keys() == told.keys()
 
 
+def test_the_rest_of_a_sentence_is_what_begins_at_each_word() -> None:
+    assert rest_of([(0.1, "to"), (0.4, "the"), (0.5, "sea")]) == [
+        (0.1, "to the sea"),
+        (0.4, "the sea"),
+        (0.5, "sea"),
+    ]
+
+
+def test_a_style_that_goes_half_the_way_to_its_talker_pulls_by_half() -> None:
+    plain, habit = np.zeros((4, 52), np.float32), np.zeros(52, np.float32)
+    jaw, funnel = INDEX["jawOpen"], INDEX["mouthFunnel"]
+    plain[::2, jaw], habit[jaw] = 0.2, 0.3  # a deviation of 0.1
+    moved = plain.copy()
+    moved[::2, jaw] = 0.4  # of 0.2
+    unseen = [trial("a")]
+    assert pull({"a": plain}, {"a": moved}, habit, unseen) == pytest.approx(
+        {"share": 0.5, "cosine": 1.0}
+    )
+    moved[::2, funnel] = 0.2  # and as far aside
+    assert pull({"a": plain}, {"a": moved}, habit, unseen)["cosine"] == pytest.approx(0.5**0.5)
+
+
 def test_a_shipped_face_expects_the_words_it_is_told(demo: Floats) -> None:
     bundle = read_bundle(DEFAULT)
-    pipeline = Pipeline(bundle, open_engines(bundle))
-    plain = faces_told(pipeline, demo, [])
-    np.testing.assert_array_equal(faces_told(pipeline, demo, []), plain)
+
+    def faces(told: Told, ahead: bool = False) -> Floats:
+        return faces_told(Pipeline(bundle, open_engines(bundle)), demo, told, ahead)
+
     seconds = [k / 2 for k in range(2 * len(demo) // 16_000)]
-    shut = faces_told(pipeline, demo, [(at, "mmpbmm") for at in seconds])
-    wide = faces_told(pipeline, demo, [(at, "aaaaaa a") for at in seconds])
+    plain = faces([])
+    np.testing.assert_array_equal(faces([(at, "") for at in seconds]), plain)
+    shut, wide = (faces([(at, text) for at in seconds]) for text in ("mipomibu", "a la ha ka ta"))
+    known = faces([(at, "mipomibu") for at in seconds], ahead=True)
     jaw = INDEX["jawOpen"]
+    assert known[:, jaw].mean() < plain[:, jaw].mean() - 0.005
     assert shut[:, jaw].mean() < plain[:, jaw].mean() - 0.005
     assert wide[:, jaw].mean() > plain[:, jaw].mean() + 0.005
