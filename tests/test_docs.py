@@ -43,7 +43,7 @@ NOT_RUN = {
     r"^/opt/edgetalk/": "is the installed service",
     r"^git (clone|pull)": "needs the network",
     r"^(pip install|make (run|test|test-base|install-service))": "installs from the package index",
-    r"^python -m benchmarks\.(accuracy|peers|codebook|emotion|diversity)": "needs the data sets",
+    r"^python -m benchmarks\.(accuracy|peers|codebook|emotion|diversity|steering)": "needs the data sets",
     r"^python -m benchmarks\.(latency|scope|faults|reconnects|soak)": "takes PipeWire and minutes",
     r"^python -m benchmarks\.(speed|scale|encode|control_flood)": "measures for minutes",
     r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
