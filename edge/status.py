@@ -13,7 +13,7 @@ from edge.runtime import Score
 def describe(live: Live, score: Score, source: Source) -> dict[str, Any]:
     """Plain data, from another thread than the one that makes faces: a figure may be a face old."""
     p50, p99 = score.latency_ms()
-    face = live.pipeline.face
+    face, style = live.pipeline.face, live.pipeline.style
     return {
         "bundle": live.bundle.name,
         "hash": live.bundle.hash,
@@ -27,7 +27,7 @@ def describe(live: Live, score: Score, source: Source) -> dict[str, Any]:
         "emotion": face.mood.name,
         "emotion_strength": round(face.mood.strength, 3),
         "heard": live.pipeline.feeling and live.pipeline.feeling.describe(),
-        "style": live.pipeline.style,
+        "style": style and [style[0], round(style[1], 3)],
         "gains": live.gains,
         "outputs": live.outputs.listed(),
         "pending": live.pending,

@@ -25,8 +25,10 @@ from edge.face import Face
 from edge.live import DEPTH, Live, Outputs
 from edge.osc import message
 from edge.osc_in import Value
+from edge.score import Score
+from edge.status import describe
 from edge.words import spell
-from tests.fakes import fake_bundle
+from tests.fakes import FakeClock, FakeSource, fake_bundle
 
 HERE = "127.0.0.1"
 BUNDLE = read_bundle(DEFAULT)
@@ -42,12 +44,14 @@ class FakePipeline:
         self.follows: list[float | None] = []
         self.expected: list[tuple[NDArray[np.int8], float]] = []
         self.styles: list[tuple[str, float]] = []
+        self.style: tuple[str, float] | None = None
 
     def expect(self, sounds: NDArray[np.int8], seconds: float) -> None:
         self.expected.append((sounds, seconds))
 
     def set_style(self, name: str, amount: float) -> None:
         self.styles.append((name, amount))
+        self.style = name, amount
 
     def follow_feeling(self, blend: float | None) -> None:
         self.follows.append(blend)
@@ -156,9 +160,11 @@ def test_words_and_a_style_reach_a_bundle_that_knows_them() -> None:
     ]
     assert desk.pipeline.styles == [("calm", 0.5), ("broad", 1.0)]
     assert not desk.status()["pending"]
+    desk.say("/edge/style", "calm", 0.7)
+    assert describe(desk.live, Score(), FakeSource(FakeClock(), []))["style"] == ["calm", 0.7]
     desk.say("/edge/style", "clam", 0.5)
     assert desk.orders.refused == {"value": 1}
-    assert len(desk.pipeline.styles) == 2
+    assert len(desk.pipeline.styles) == 3
 
 
 def test_what_engines_cannot_use_is_kept_reported_and_logged_once(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge import realtime
-from edge.bundle import Bundle, Network
 from edge.contract import FPS, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Floats
 from edge.ladder import DOWN, HALF_RATE, HALF_STEPS, METER, RECORD, STEPS, UP, Ladder
 from edge.pipeline import Pipeline
 from edge.runtime import run
 from edge.score import BOUNDS, Score, quantile
+from tests.fakes import fake_bundle
 
 BLOCK = SAMPLE_RATE // 100
 
@@ -83,9 +82,9 @@ class Script:
 
 
 def pipeline(lookahead: int = 0) -> Pipeline:
-    none = Network("none.onnx", "", {}, {})
-    bundle = Bundle(Path("."), "fake", (0, 2), lookahead, none, none, {}, (), "unknown")
-    return Pipeline(bundle, (Engine("latent", (1, 1, 4)), Engine("weights", (1, 1, 52))))
+    return Pipeline(
+        fake_bundle(lookahead), (Engine("latent", (1, 1, 4)), Engine("weights", (1, 1, 52)))
+    )
 
 
 def block(n: int, captured_at: float, start: int | None = None) -> AudioBlock:

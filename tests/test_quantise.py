@@ -433,7 +433,7 @@ def test_training_brings_the_rounded_student_nearer(student, peaks, run, tmp_pat
     before = of_torch(qat.rounded(qat.copy_of(student), peaks, []), heard)
     trained = qat.finetune(student, peaks, [], run, 10, tmp_path / "qat.pt")
     after = of_torch(qat.rounded(trained, peaks, []), heard)
-    assert snr_db(target, after) > snr_db(target, before) + 0.5
+    assert snr_db(target, after) > snr_db(target, before) + 0.3
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_weights(
