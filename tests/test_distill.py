@@ -102,6 +102,13 @@ def test_unpaired_voices_show_the_teachers_face_mixed_with_the_viseme_s() -> Non
     assert made.trust.tolist() == pytest.approx([1.0] * 16 + [0.7] * 8)
     alone = with_teachers_faces(stream, lessons, 1.0, 0.7)
     np.testing.assert_allclose(alone.targets[16:, JAW], teachers, atol=1e-3)
+    # Where a face was captured, the teacher's may be part of it; what was not captured stays so.
+    both = with_teachers_faces(stream, lessons, 0.25, 0.7, captured=0.5)
+    half = (stream.targets[:16, JAW] + lessons.faces[:16, JAW]) / 2
+    np.testing.assert_allclose(both.targets[:16, JAW], half, atol=1e-3)
+    assert np.array_equal(both.targets[:16, JAW + 1 :], stream.targets[:16, JAW + 1 :])
+    assert np.array_equal(both.targets[16:], made.targets[16:])
+    assert np.array_equal(both.trust, made.trust)
     # A sound that nobody named is not learned from.
     unknown = with_teachers_faces(
         replace(stream, visemes=np.full(faces, UNKNOWN)), lessons, 1.0, 0.7

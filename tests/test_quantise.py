@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from dataclasses import replace
 
@@ -434,6 +435,33 @@ def test_training_brings_the_rounded_student_nearer(student, peaks, run, tmp_pat
     trained = qat.finetune(student, peaks, [], run, 10, tmp_path / "qat.pt")
     after = of_torch(qat.rounded(trained, peaks, []), heard)
     assert snr_db(target, after) > snr_db(target, before) + 0.3
+
+
+def test_training_is_told_which_codes_were_likely(
+    student, peaks, run, tmp_path, short_rounds, monkeypatch
+):
+    heard = cut(run, TOLD, 2, 40, seed=9)
+
+    def apart(other: Student) -> float:
+        told = [torch.from_numpy(a) for a in (heard.mels, heard.control)]
+        with torch.no_grad():
+            said, wanted = (s.generator(*told, s.generator.memory(2))[0] for s in (other, student))
+        return float(qat.divergence(said.codes, wanted.codes))
+
+    found = []
+    for weight in (0.0, 1.0):
+        monkeypatch.setattr(qat, "CODES", weight)
+        trained = qat.finetune(student, peaks, [], run, 10, tmp_path / f"{weight}.pt")
+        found.append(apart(qat.rounded(trained, peaks, [])))
+    assert 0 < found[1] < found[0]
+
+
+def test_the_divergence_of_codes_by_hand():
+    # The slow level: chances 1/2, 1/2 wanted, 1/4, 3/4 said; the fast level agrees.
+    said = torch.tensor([[[0.0, math.log(3.0), 0.0, 0.0]]])
+    wanted = torch.zeros(1, 1, 4)
+    by_hand = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    assert qat.divergence(said, wanted).item() == pytest.approx(by_hand / 2)
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_weights(
