@@ -1,7 +1,8 @@
-"""What a trained student may be told besides: the words, and a style. Nothing else moves.
+"""What a trained student may be told besides the sound: words. Nothing but their columns moves.
 
-Their columns of two layers are learned after everything else, on the frozen student, so that a face
-without words is to the last bit what it would be had nobody thought of them.
+Those of two layers are learned after everything else, on the frozen student, so that a face without
+words is to the last bit what it would be had nobody thought of them. Style, whose columns stand
+beside them, goes on to be learned.
 """
 
 from __future__ import annotations
