@@ -125,7 +125,7 @@ class Streaming:
             raise InputError(f"{bundle.folder}: this bundle hears no emotion; distil one")
         self._feeling = Feeling(bundle.emotions, *tables[1:])
         self._generator, _ = open_engines(bundle, "onnxruntime")
-        self._control = {bundle.control_name: bundle.control(bundle.lookahead)}
+        self._control = bundle.told(bundle.lookahead)
 
     def logits(self, mels: Floats) -> torch.Tensor:
         """(faces, E) of a clip's mels (T, 40), from ``SETTLED`` on."""

@@ -53,7 +53,7 @@ def hear(clips: Sequence[Path]) -> list[Floats]:
 def run(bundle: Bundle, pair: Pair, mels: Sequence[Floats], steps: int) -> tuple[Floats, Floats]:
     """Weights (faces, 52) of what is heard, then seconds (steps,) of generator and decoder."""
     generator, decoder = pair
-    control = {bundle.control_name: bundle.control(bundle.lookahead)}
+    control = bundle.told(bundle.lookahead)
 
     def face(i: int) -> Floats:
         latent = generator.step(mels=mels[i % len(mels)], **control)["latent"]

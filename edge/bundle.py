@@ -148,6 +148,10 @@ class Bundle:
         told[0, self.lookaheads.index(lookahead)] = 1
         return told
 
+    def told(self, lookahead: int) -> dict[str, Floats]:
+        """The same by the name of the input, as ``Engine.step`` takes it."""
+        return {self.control_name: self.control(lookahead)}
+
     @property
     def offered_ms(self) -> dict[int, int]:
         """Look-aheads as a person names them, in whole ms, to faces."""

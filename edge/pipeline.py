@@ -54,8 +54,8 @@ class Pipeline:
         if self.lookahead not in bundle.lookaheads:
             raise UsageError(f"look-ahead {self.lookahead} faces is not in {bundle.lookaheads}")
         self._offered, self._styles = bundle.lookaheads, bundle.styles
-        self._control = bundle.control(self.lookahead)
-        self._told = {bundle.control_name: self._control}
+        self._told = bundle.told(self.lookahead)
+        (self._control,) = self._told.values()
         self._script = Script() if bundle.reads_words else None
         self.style: tuple[str, float] | None = None
         """Name and amount of the style last asked for."""

@@ -96,7 +96,7 @@ def engines(bundle: Bundle, precision: str) -> tuple[OnnxEngine, OnnxEngine]:
 def say(bundle: Bundle, precision: str, heard: Heard, latents: Floats | None) -> Said:
     """Step through the stream as ``Pipeline`` does; ``latents`` (T, L) are those of fp32."""
     generator, decoder = engines(bundle, precision)
-    control = {bundle.control_name: bundle.control(bundle.lookahead)}
+    control = bundle.told(bundle.lookahead)
     latent_rows, code_rows, weight_rows, taken = [], [], [], []
     for mel in heard.mels:
         begun = time.perf_counter()

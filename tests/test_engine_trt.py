@@ -50,7 +50,7 @@ def plan_of(bundle: Bundle, network: Network) -> bytes:
 
 def heard(bundle: Bundle, steps: int, seed: int = 0) -> list[dict[str, Floats]]:
     rng = np.random.default_rng(seed)
-    told = {bundle.control_name: bundle.control(bundle.lookahead)}
+    told = bundle.told(bundle.lookahead)
     mels = [rng.normal(-1, 1, (1, 1, 40)).astype(np.float32) for _ in range(steps)]
     return [{"mels": each, **told} for each in mels]
 
