@@ -98,7 +98,8 @@ STYLED = {"facegood": "FACEGOOD, unseen clip", "grid_s1": "GRID s1, unseen sente
 def measure(bundle: Bundle, clips: Sequence[Trial]) -> dict[str, Any]:
     """Every way of telling on the sets that it can be told on."""
     told = words_of(clips)
-    worded = [t for t in clips if any(o.set == t.set and o.id in told for o in clips)]
+    known = {t.set for t in clips if t.id in told}
+    worded = [t for t in clips if t.set in known]
     ways = {
         "each word at its mark": (told, False),
         "the rest of the sentence at each mark": ({k: rest_of(v) for k, v in told.items()}, False),

@@ -86,8 +86,12 @@ def told(sounds: NDArray[np.integer]) -> Floats:
 
     Row ``t`` looks at faces ``t`` to ``t + SPAN - 1``; its "now" is face ``t + REACH``.
     """
-    seen = sliding_window_view(sounds, SPAN, axis=-1)[..., None] == _EACH
-    due: Floats = _KERNELS @ seen.astype(np.float32)
+    return _weighed(sliding_window_view(sounds, SPAN, axis=-1))
+
+
+def _weighed(sounds: NDArray[np.integer]) -> Floats:
+    """Viseme indices (..., SPAN) that one face looks at, to what it is told (..., LENGTH)."""
+    due: Floats = _KERNELS @ (sounds[..., None] == _EACH).astype(np.float32)
     return due.reshape(*due.shape[:-2], LENGTH)
 
 
@@ -132,9 +136,7 @@ class Script:
         """(LENGTH,) what the networks are told while they make a face; zeros without words."""
         if not self._begins - REACH - AHEAD <= face < self._first + len(self._sounds) + REACH:
             return _NOTHING
-        seen = self._between(face - REACH, face - REACH + SPAN)[:, None] == _EACH
-        due: Floats = (_KERNELS @ seen.astype(np.float32)).reshape(LENGTH)
-        return due
+        return _weighed(self._between(face - REACH, face - REACH + SPAN))
 
     def _between(self, first: int, end: int) -> NDArray[np.int8]:
         """Viseme indices of faces ``first`` to ``end`` - 1."""
