@@ -77,10 +77,11 @@ teachers: $(VENV)/.test
 		--codebook $(RUNS)/codebook/checkpoint.pt
 
 # Every benchmark writes benchmarks/results/NAME.json; one that cannot run here does not stop the
-# others. PEERS=DIR adds what others made (how to install it: benchmarks/speed.py). Hours: BENCH=soak.
-BENCH ?= encode scale speed accuracy latency preview
+# others. PEERS=DIR adds what others made (how to install it: benchmarks/runtime/speed.py). Hours:
+# BENCH=runtime.soak.
+BENCH ?= runtime.encode runtime.scale runtime.speed accuracy runtime.latency runtime.preview_tabs
 PEERS ?=
-bench: OPTIONS_speed := $(if $(PEERS),--peers $(PEERS))
+bench: OPTIONS_runtime.speed := $(if $(PEERS),--peers $(PEERS))
 bench: OPTIONS_accuracy := --data $(DATA)
 bench: $(VENV)/.test
 	@failed=; $(foreach b,$(BENCH),echo "== $(b)"; \
@@ -89,7 +90,7 @@ bench: $(VENV)/.test
 
 # The tables of README.md and docs/ and the plots, from the JSON files alone.
 figures: $(VENV)/.test
-	$(BIN)/python -m benchmarks.figures
+	$(BIN)/python -m benchmarks.pages.figures
 
 # As a service: see docs/kiosk.md. `make install-service FLAGS=--user` for a desktop.
 install-service:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from edge.audio import SUFFIXES
-from edge.capture import Source, file_blocks, open_source
+from edge.audio.audio_file import SUFFIXES
+from edge.audio.capture import Source, file_blocks, open_source
 from edge.config import Config, parse, plain
 from edge.contract import FPS, SAMPLE_RATE, BlendshapeFrame, InputError
 from edge.pipeline import Pipeline

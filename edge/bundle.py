@@ -17,7 +17,7 @@ import yaml
 
 from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, MissingError, UsageError
 from edge.features import N_MELS, WINDOW
-from edge.words import LENGTH
+from edge.words import VISEME_FEATURES
 
 SCHEMA = 1
 DEFAULT = Path(__file__).parent / "bundles" / "default"
@@ -148,7 +148,7 @@ class Bundle:
         told[0, self.lookaheads.index(lookahead)] = 1
         return told
 
-    def told(self, lookahead: int) -> dict[str, Floats]:
+    def conditioning_input(self, lookahead: int) -> dict[str, Floats]:
         """The same by the name of the input, as ``Engine.step`` takes it."""
         return {self.control_name: self.control(lookahead)}
 
@@ -247,7 +247,7 @@ def _check_file(path: Path, expected: str) -> None:
 def _fits(bundle: Bundle) -> bool:
     """Do the shapes agree with what ``edge.pipeline`` passes from one network to the next?"""
     generator, decoder = bundle.generator, bundle.decoder
-    told = len(bundle.lookaheads) + (len(bundle.styles) + LENGTH) * bundle.reads_words
+    told = len(bundle.lookaheads) + (len(bundle.styles) + VISEME_FEATURES) * bundle.reads_words
     return (
         generator.inputs.get("mels") == (1, 1, N_MELS)
         and generator.inputs.get(bundle.control_name) == (1, told)

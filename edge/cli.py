@@ -12,7 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from edge.batch import record_file
+from edge.audio.devices import list_microphones
 from edge.bundle import PRECISIONS
 from edge.config import Config, dump, parse, plain, read_config
 from edge.contract import (
@@ -23,14 +23,14 @@ from edge.contract import (
     Sink,
     UsageError,
 )
-from edge.devices import list_microphones
-from edge.doctor import doctor
-from edge.engine import ENGINES
-from edge.logs import set_up_logs
+from edge.diagnostics.doctor import doctor
+from edge.diagnostics.probe import send_probe
+from edge.inference.engine import ENGINES
 from edge.outputs import open_output
 from edge.preview.film import Film
-from edge.probe import send_probe
+from edge.recording.batch import record_file
 from edge.runtime import run_offline
+from edge.service.logs import set_up_logs
 from edge.wiring import edgetalk_version, open_pipeline, run_live
 
 log = logging.getLogger("edge")

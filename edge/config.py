@@ -31,7 +31,7 @@ Port = Annotated[int, Between(1, 65535)]
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlSettings:
     """Who may steer a running ``edge-run`` over OSC, and where it listens."""
 
     host: str = "127.0.0.1"
@@ -43,7 +43,7 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
-class Emotion:
+class EmotionSettings:
     """The emotion shown from the start."""
 
     name: str | None = None
@@ -97,9 +97,9 @@ class Config:
     """Audio older than this is dropped, not queued."""
     gains: Mapping[str, Annotated[float, Between(0, 4)]] = field(default_factory=dict)
     """Shape name to the factor it is shown with; 1 where absent, 0 leaves the shape out."""
-    emotion: Emotion = field(default_factory=Emotion)
+    emotion: EmotionSettings = field(default_factory=EmotionSettings)
     """The emotion shown from the start."""
-    control: Control | None = field(default_factory=Control)
+    control: ControlSettings | None = field(default_factory=ControlSettings)
     """OSC control; ``null`` turns it off."""
 
 
@@ -202,7 +202,7 @@ def _scalar(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
-def _check_control(control: Control, where: str) -> None:
+def _check_control(control: ControlSettings, where: str) -> None:
     try:
         host = ipaddress.ip_address(control.host)
     except ValueError as error:

@@ -46,7 +46,7 @@ def emotion_named(word: str) -> str:
     return name
 
 
-class Mood:
+class EmotionBlend:
     """The emotion that is shown now. Moves only when ``next`` is called, once a face."""
 
     def __init__(self) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge.contract import FPS, INDEX, Floats
-from edge.emotion import Mood
-from edge.idle import Idle
+from edge.emotion import EmotionBlend
+from edge.idle_motion import IdleMotion
 
 SPEECH_DB = 6.0
 """This far above the noise floor counts as speech."""
@@ -63,10 +63,10 @@ class Face:
         self._rest = np.zeros(52, np.float32)
         for name, weight in rest.items():
             self._rest[INDEX[name]] = weight
-        self._idle = Idle(seed)
+        self._idle = IdleMotion(seed)
         self._free = 0.0
         self._raw = self._rest
-        self.mood = Mood()
+        self.emotion_blend = EmotionBlend()
         self.muted = False
         """Audio does not move the face; idle motion and the emotion go on."""
         self.neutral = False
@@ -118,8 +118,8 @@ class Face:
         weights *= self._free
         weights += self._rest
         weights += idle
-        if self.mood.name is not None:
-            weights += self.mood.next()
+        if self.emotion_blend.name is not None:
+            weights += self.emotion_blend.next()
         if self.neutral or self._still:
             head = self._settle(weights, head)
         if self._gains is not None:

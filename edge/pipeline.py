@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.audio import clean
+from edge.audio.audio_file import clean
 from edge.bundle import Bundle
-from edge.codes import Codes
+from edge.code_sampling import CodeSampler
 from edge.contract import (
     FPS,
     SAMPLE_RATE,
@@ -23,9 +23,9 @@ from edge.contract import (
 )
 from edge.face import Face
 from edge.features import Features
-from edge.feeling import EVERY, Feeling
-from edge.join import Join
-from edge.words import LENGTH, Script
+from edge.lookahead_crossfade import LookaheadCrossfade
+from edge.voice_emotion import EVERY, VoiceEmotion
+from edge.words import VISEME_FEATURES, WordScript
 
 FILLABLE = SAMPLE_RATE // 10
 """A gap of up to 100 ms is heard as silence; after a longer one everything starts anew."""
@@ -54,13 +54,13 @@ class Pipeline:
         if self.lookahead not in bundle.lookaheads:
             raise UsageError(f"look-ahead {self.lookahead} faces is not in {bundle.lookaheads}")
         self._offered, self._styles = bundle.lookaheads, bundle.styles
-        self._told = bundle.told(self.lookahead)
+        self._told = bundle.conditioning_input(self.lookahead)
         (self._control,) = self._told.values()
-        self._script = Script() if bundle.reads_words else None
+        self._script = WordScript() if bundle.reads_words else None
         self.style: tuple[str, float] | None = None
         """Name and amount of the style last asked for."""
         self._wanted: Floats | None = None
-        self._join = Join()
+        self._join = LookaheadCrossfade()
         self._generator, self._decoder = engines
         self._features = Features()
         self.face = Face(bundle.rest, self.lookahead, seed)
@@ -70,9 +70,11 @@ class Pipeline:
                 f"{bundle.folder}: this bundle has no codes to draw; leave --temperature out, or "
                 "export it again"
             )
-        self._codes = Codes(tables.slow, temperature, seed) if tables and temperature else None
+        self._codes = (
+            CodeSampler(tables.slow, temperature, seed) if tables and temperature else None
+        )
         heard = bundle.emotions
-        self.feeling = Feeling(heard, *tables[1:], temperature, seed) if tables else None
+        self.voice_emotion = VoiceEmotion(heard, *tables[1:], temperature, seed) if tables else None
         """The emotion in the voice, where the bundle hears one."""
         self._follow: float | None = None
         self._first = 0
@@ -110,11 +112,11 @@ class Pipeline:
             now = self._features.face
             self._script.say(sounds, now - self.lookahead, now + round(seconds * FPS))
 
-    def follow_feeling(self, blend: float | None) -> None:
+    def follow_voice_emotion(self, blend: float | None) -> None:
         """Let the face show the emotion of the voice, fading over ``blend`` s; ``None``: not."""
         self._follow = blend
-        if self.feeling:
-            self.feeling.forget()
+        if self.voice_emotion:
+            self.voice_emotion.forget()
 
     @property
     def delay(self) -> float:
@@ -124,7 +126,7 @@ class Pipeline:
     def restart(self) -> None:
         """Begin a new stream at sample 0."""
         if self._script:
-            self._script = Script()
+            self._script = WordScript()
         self._start(at=0)
 
     def _start(self, at: int) -> None:
@@ -164,13 +166,13 @@ class Pipeline:
         if self._wanted is not None:
             self._fade(self._wanted)
         if self._script:
-            self._control[0, -LENGTH:] = self._script.due(face - self.lookahead)
+            self._control[0, -VISEME_FEATURES:] = self._script.due(face - self.lookahead)
         heard = self._generator.step(mels=mels, **self._told)
         latent = heard["latent"]
         if self._codes:
             latent = self._codes.draw(latent, heard["codes"], face)
-        if self.feeling and face % EVERY == 0 and self.face.speaks:
-            self._feel(self.feeling, heard["emotion"])
+        if self.voice_emotion and face % EVERY == 0 and self.face.speaks:
+            self._feel(self.voice_emotion, heard["emotion"])
         raw: Floats = self._decoder.step(latent=latent)["weights"][0, 0]
         if not math.isfinite(np.dot(raw, raw)):  # the cheapest look at all of them
             # Recurrent state would carry it into every later face; better to begin anew.
@@ -183,13 +185,13 @@ class Pipeline:
         self._raw = raw.copy()
         return between
 
-    def _feel(self, feeling: Feeling, emotion: Floats) -> None:
+    def _feel(self, feeling: VoiceEmotion, emotion: Floats) -> None:
         if not math.isfinite(np.vdot(emotion, emotion)):
             self._generator.reset()  # its running mean would keep it for ever
             return
         feeling.take(emotion)
         if self._follow is not None and (turn := feeling.follow()):
-            self.face.mood.turn(*turn, self._follow)
+            self.face.emotion_blend.turn(*turn, self._follow)
 
     def flush(self, captured_at: float) -> list[BlendshapeFrame]:
         """The last ``lookahead`` faces of a stream that has ended, as if silence followed."""
@@ -208,5 +210,5 @@ class Pipeline:
     def _frame(
         self, weights: Floats, end: int, captured_at: float, head: Floats, level: float = -120.0
     ) -> BlendshapeFrame:
-        mood = self.face.mood
+        mood = self.face.emotion_blend
         return BlendshapeFrame(weights, end, captured_at, head, level, mood.name, mood.strength)

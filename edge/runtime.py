@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.capture import Source, file_blocks
+from edge.audio.capture import Source, file_blocks
 from edge.contract import FPS, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Sink, faces_within
-from edge.ladder import HALF_RATE, HALF_STEPS, Ladder
+from edge.load_shedder import HALF_RATE, HALF_STEPS, LoadShedder
 from edge.pipeline import Pipeline
 from edge.realtime import settle_garbage
-from edge.score import Score
+from edge.run_stats import RunStats
 
-__all__ = ["Offline", "Score", "offline_faces", "peak_mb", "run", "run_offline"]
+__all__ = ["Offline", "RunStats", "offline_faces", "peak_mb", "run", "run_offline"]
 
 REST_AFTER = 0.07
 """Seconds without audio after which faces go on at rest. Blocks come every 10 ms, in bursts of up
@@ -35,13 +35,13 @@ class Loop:
         self,
         pipeline: Pipeline,
         sinks: Sequence[Sink],
-        score: Score,
+        score: RunStats,
         clock: Callable[[], float],
         max_latency: float,
     ) -> None:
         self._pipeline, self._sinks, self._score = pipeline, sinks, score
         self._clock, self._max_latency = clock, max_latency
-        self.ladder = Ladder(max_latency / 2)
+        self.ladder = LoadShedder(max_latency / 2)
         self._slots, self._warming = 0, pipeline.lookahead
 
     def hear(self, block: AudioBlock) -> None:
@@ -88,7 +88,7 @@ def run(
     pipeline: Pipeline,
     sinks: Sequence[Sink],
     stop: threading.Event,
-    score: Score,
+    score: RunStats,
     clock: Callable[[], float] = time.monotonic,
     max_latency: float = 0.15,
     between: Callable[[], None] | None = None,

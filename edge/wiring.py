@@ -14,27 +14,27 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edge.audio_record import AudioRecord, Recorded
+from edge.audio.capture import Source, open_source
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.capture import Source, open_source
 from edge.config import Config
 from edge.contract import Engine, MissingError, Sink, UsageError
-from edge.control import Orders, Status
+from edge.control.commands import ControlCommands, Status
+from edge.control.listener import ControlListener
+from edge.control.live_settings import LiveSettings, Outputs
+from edge.control.status import describe
 from edge.emotion import emotion_named
-from edge.engine import open_engines
-from edge.listen import Listener
-from edge.live import Live, Outputs
-from edge.logs import EveryMinute
-from edge.meter import Meter
-from edge.metrics import Metrics
+from edge.inference.engine import open_engines
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
-from edge.preview.live import Preview
+from edge.preview.feed import Preview
 from edge.realtime import be_realtime, tight_timers
-from edge.record import open_record
-from edge.runtime import Score, run
-from edge.service import Service, managed, open_service
-from edge.status import describe
+from edge.recording.audio_record import AudioRecord, RecordedSource
+from edge.recording.face_record import open_record
+from edge.runtime import RunStats, run
+from edge.service.logs import EveryMinute
+from edge.service.meter import Meter
+from edge.service.prometheus import MetricsPage
+from edge.service.sd_notify import Service, managed, open_service
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def make_pipeline(
     pipeline.face.set_gains(config.gains)
     wanted = config.emotion
     if wanted.name is not None:
-        pipeline.face.mood.turn(emotion_named(wanted.name), wanted.intensity, wanted.blend)
+        pipeline.face.emotion_blend.turn(emotion_named(wanted.name), wanted.intensity, wanted.blend)
     return pipeline
 
 
@@ -85,7 +85,7 @@ def _source(config: Config, stack: ExitStack) -> Source:
     if config.record_audio:
         record = stack.enter_context(closing(AudioRecord(config.record_audio)))
         log.info("audio is being recorded to %s: tell the people nearby", config.record_audio)
-        source = Recorded(source, record)
+        source = RecordedSource(source, record)
     return source
 
 
@@ -93,7 +93,7 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
     """Send faces until the audio ends or a signal comes; ``load`` reads the configuration again."""
     tight_timers()
     bundle, pipeline = open_pipeline(config)
-    stop, score = threading.Event(), Score()
+    stop, score = threading.Event(), RunStats()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     with ExitStack() as stack:
@@ -112,12 +112,12 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
         if config.meter:
             sinks.append(stack.enter_context(closing(Meter(sys.stdout, score, "EdgeTalk"))))
         if config.metrics is not None:
-            stack.enter_context(closing(Metrics(config.metrics, score, source)))
+            stack.enter_context(closing(MetricsPage(config.metrics, score, source)))
         sinks.append(EveryMinute(score, source))
         # Last: a face that reaches the service has left.
         if service := open_service(score, source):
             sinks.append(stack.enter_context(closing(service)))
-        live = Live(bundle, pipeline, outputs, config, load)
+        live = LiveSettings(bundle, pipeline, outputs, config, load)
         signal.signal(signal.SIGHUP, partial(_reload, live, service))
         status = open_control(stack, live, score, source)
         if config.preview is not None:
@@ -137,13 +137,13 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
     )  # fmt: skip
 
 
-def _reload(live: Live, service: Service | None, *_: object) -> None:
+def _reload(live: LiveSettings, service: Service | None, *_: object) -> None:
     if service:
         service.reloading()
     live.reload()
 
 
-def open_control(stack: ExitStack, live: Live, score: Score, source: Source) -> Status:
+def open_control(stack: ExitStack, live: LiveSettings, score: RunStats, source: Source) -> Status:
     """OSC in, unless it is turned off or its usual port is taken; what it says of itself."""
     control, began = live.config.control, time.monotonic()
 
@@ -154,7 +154,7 @@ def open_control(stack: ExitStack, live: Live, score: Score, source: Source) -> 
     if control is None:
         return status
     try:
-        listener = Listener(Orders(live, status, control.allow), control)
+        listener = ControlListener(ControlCommands(live, status, control.allow), control)
     except MissingError as error:
         if control.port is not None:
             raise

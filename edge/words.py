@@ -20,10 +20,10 @@ VISEMES = (
 )  # fmt: skip
 """Meta's 15 (OVRLipSync), in its order."""
 
-UNTOLD = -1
+NO_VISEME = -1
 """Viseme index of a face that no word is said at."""
 
-LENGTH = 2 * len(VISEMES)
+VISEME_FEATURES = 2 * len(VISEMES)
 """Of what the networks are told: how much of each viseme is due now, and how much soon."""
 
 REACH = 12
@@ -61,7 +61,7 @@ _UNSPELLED = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł":
 
 
 def spell(words: str) -> NDArray[np.int8]:
-    """Viseme index of each face (n,) while ``words`` are said; ``UNTOLD`` in pauses.
+    """Viseme index of each face (n,) while ``words`` are said; ``NO_VISEME`` in pauses.
 
     At most ``LONGEST`` faces. Other scripts than Latin are left out: nobody can say from their
     signs how a mouth moves.
@@ -77,11 +77,11 @@ def spell(words: str) -> NDArray[np.int8]:
             for viseme in _SPELLING[part].split():
                 faces += [VISEMES.index(viseme)] * SOUND
         else:
-            faces += [UNTOLD] * PAUSE
+            faces += [NO_VISEME] * PAUSE
     return np.array(faces[:LONGEST], np.int8)
 
 
-def told(sounds: NDArray[np.integer]) -> Floats:
+def viseme_features(sounds: NDArray[np.integer]) -> Floats:
     """Viseme indices (..., T + SPAN - 1) to what the networks are told (..., T, LENGTH).
 
     Row ``t`` looks at faces ``t`` to ``t + SPAN - 1``; its "now" is face ``t + REACH``.
@@ -92,7 +92,7 @@ def told(sounds: NDArray[np.integer]) -> Floats:
 def _weighed(sounds: NDArray[np.integer]) -> Floats:
     """Viseme indices (..., SPAN) that one face looks at, to what it is told (..., LENGTH)."""
     due: Floats = _KERNELS @ (sounds[..., None] == _EACH).astype(np.float32)
-    return due.reshape(*due.shape[:-2], LENGTH)
+    return due.reshape(*due.shape[:-2], VISEME_FEATURES)
 
 
 def _kernels() -> Floats:
@@ -109,10 +109,10 @@ def _kernels() -> Floats:
 
 _KERNELS = _kernels()
 _EACH = np.arange(len(VISEMES))
-_NOTHING = np.zeros(LENGTH, np.float32)
+_NOTHING = np.zeros(VISEME_FEATURES, np.float32)
 
 
-class Script:
+class WordScript:
     """What will be said when, face by face."""
 
     def __init__(self) -> None:
@@ -129,8 +129,10 @@ class Script:
         """
         kept = self._between(min(now, first) - REACH, first)
         self._first, self._sounds = first - len(kept), np.concatenate([kept, sounds])
-        told = np.flatnonzero(self._sounds != UNTOLD)
-        self._begins = self._first + (int(told[0]) if len(told) else len(self._sounds))
+        viseme_features = np.flatnonzero(self._sounds != NO_VISEME)
+        self._begins = self._first + (
+            int(viseme_features[0]) if len(viseme_features) else len(self._sounds)
+        )
 
     def due(self, face: int) -> Floats:
         """(LENGTH,) what the networks are told while they make a face; zeros without words."""
@@ -140,7 +142,7 @@ class Script:
 
     def _between(self, first: int, end: int) -> NDArray[np.int8]:
         """Viseme indices of faces ``first`` to ``end`` - 1."""
-        out = np.full(end - first, UNTOLD, np.int8)
+        out = np.full(end - first, NO_VISEME, np.int8)
         there = self._sounds[max(0, first - self._first) : max(0, end - self._first)]
         begin = max(0, self._first - first)
         out[begin : begin + len(there)] = there

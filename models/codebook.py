@@ -128,9 +128,9 @@ class FaceDecoder(nn.Module):
         self.wide = CausalConv(width, width, 5)
         self.out = nn.Linear(width, len(ARKIT_52))
 
-    def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
+    def initial_state(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before the first face."""
-        return self.near.memory(batch), self.wide.memory(batch)
+        return self.near.initial_state(batch), self.wide.initial_state(batch)
 
     def forward(
         self, slow: Tensor, fast: Tensor, phase: Tensor, state: tuple[Tensor, ...]
@@ -190,5 +190,7 @@ class Codebook(nn.Module):
         fast = fast.repeat_interleave(FAST, dim=1)
         place = torch.arange(slow.shape[1], device=slow.device) % SLOW
         phase = F.one_hot(place, SLOW).to(slow.dtype).expand(len(slow), -1, -1)
-        faces, state = self.decoder(slow, fast, phase, state or self.decoder.memory(len(slow)))
+        faces, state = self.decoder(
+            slow, fast, phase, state or self.decoder.initial_state(len(slow))
+        )
         return faces, state

@@ -31,7 +31,7 @@ class ContentConfig:
     visemes: int = 15
     dropout: float = 0.15
     speech: int = 0
-    """Length of the speech feature (``quantize.speech``) heard beside the mels; 0: mels alone."""
+    """Length of the speech encoder's features heard beside the mels; 0: mels alone."""
 
 
 class Block(nn.Module):

@@ -25,7 +25,7 @@ class CausalConv(nn.Module):
         # A linear layer over stacked taps: TensorRT and ONNX Runtime run one step as one Gemm.
         self.linear = nn.Linear(kernel * channels_in + beside, channels_out)
 
-    def memory(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> Tensor:
         """The past before anything was heard."""
         return torch.zeros(batch, (self.kernel - 1) * self.channels)
 
@@ -55,7 +55,7 @@ class Gru(nn.Module):
         super().__init__()
         self.gru = nn.GRU(channels, hidden, batch_first=True)
 
-    def memory(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> Tensor:
         """The hidden state before anything was heard."""
         return torch.zeros(batch, self.gru.hidden_size)
 
@@ -81,7 +81,7 @@ class LeakyMean(nn.Module):
         super().__init__()
         self.channels, self.share = channels, 1 / frames
 
-    def memory(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> Tensor:
         """The mean before anything was heard."""
         return torch.zeros(batch, self.channels)
 

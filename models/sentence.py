@@ -1,6 +1,7 @@
 """Words in their context: MiniLM's six layers (Wang et al. 2020), as Sentence-BERT trained them.
 
-The network alone; ``quantize.text`` reads its weights (all-MiniLM-L6-v2) and cuts words to pieces.
+The network alone; ``quantize.data.word_embeddings`` reads its weights (all-MiniLM-L6-v2) and cuts
+words to pieces.
 """
 
 from __future__ import annotations

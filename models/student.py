@@ -18,11 +18,11 @@ from torch.nn import functional as F
 
 from edge.contract import ARKIT_52
 from edge.features import N_MELS
-from edge.words import LENGTH, VISEMES
+from edge.words import VISEME_FEATURES, VISEMES
 from models.codebook import FAST, SLOW
 from models.layers import CausalConv, Gru, LeakyMean
 
-MOOD_FRAMES = 90
+EMOTION_MEAN_FRAMES = 90
 """Time constant of the emotion: 1.5 s, as long as the window that its teacher hears."""
 
 
@@ -68,7 +68,7 @@ class StudentConfig:
     @property
     def control(self) -> int:
         """Length of what the generator is told beside the sound (``Generator``)."""
-        return len(self.lookaheads) + len(self.styles) + LENGTH
+        return len(self.lookaheads) + len(self.styles) + VISEME_FEATURES
 
     @property
     def features(self) -> int:
@@ -82,7 +82,7 @@ class StudentConfig:
         return told
 
 
-class Heard(NamedTuple):
+class GeneratorOutput(NamedTuple):
     """What the generator makes of the voice."""
 
     latent: Tensor
@@ -96,8 +96,8 @@ class Heard(NamedTuple):
 class Generator(nn.Module):
     """Log-mel frames to codes and an emotion, delayed by the look-ahead.
 
-    mels (B, T, 40), control (B, C), state -> ``Heard``, state. ``control``, (B, T, C) where it
-    changes from face to face, is the look-ahead as one-hot; how much of each style, none where
+    mels (B, T, 40), control (B, C), state -> ``GeneratorOutput``, state. ``control``, (B, T, C) where
+    it     changes from face to face, is the look-ahead as one-hot; how much of each style, none where
     nobody asked; and the sounds that known words make (``edge.words``), none where no word is
     known. What is not told is zero and changes nothing.
     """
@@ -113,43 +113,43 @@ class Generator(nn.Module):
         self.parts = config.shared, config.detail, config.mood
         self.shared = nn.Linear(config.features, sum(self.parts))
         self.codes = nn.Linear(config.shared, 2 * config.codes)
-        self.mood = LeakyMean(config.mood, MOOD_FRAMES)
+        self.mood = LeakyMean(config.mood, EMOTION_MEAN_FRAMES)
         self.emotion = nn.Linear(config.mood, 2 * config.emotion)
         self.slow_vectors = nn.Linear(config.codes, config.slow, bias=False)
         self.fast_vectors = nn.Linear(config.codes, config.fast, bias=False)
         for vectors in (self.slow_vectors, self.fast_vectors):
             nn.init.normal_(vectors.weight)
-        self._asked = len(config.styles) + LENGTH
-        with torch.no_grad():  # words come last (``quantize.steer``)
-            for weight in self.steered():
-                self.steering(weight).zero_()
+        self._asked = len(config.styles) + VISEME_FEATURES
+        with torch.no_grad():  # words come last (``quantize.training.student_conditioning``)
+            for weight in self.conditioned_weights():
+                self.conditioning_columns(weight).zero_()
         self.drop = nn.Dropout(config.dropout)
 
-    def steered(self) -> tuple[Tensor, Tensor]:
+    def conditioned_weights(self) -> tuple[Tensor, Tensor]:
         """The weights whose last columns read style and words."""
         return self.wide.linear.weight, self.shared.weight
 
-    def steering(self, weight: Tensor) -> Tensor:
+    def conditioning_columns(self, weight: Tensor) -> Tensor:
         """Those columns (outputs, S + L) of such a weight, or of its gradient."""
         return weight[:, -self._asked :]
 
-    def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
+    def initial_state(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before anything was heard, in the order ``forward`` takes it."""
         layers = (self.near, self.wide, self.slow, self.deep, self.mood)
-        return tuple(layer.memory(batch) for layer in layers)
+        return tuple(layer.initial_state(batch) for layer in layers)
 
     def forward(
         self, mels: Tensor, control: Tensor, state: tuple[Tensor, ...]
-    ) -> tuple[Heard, tuple[Tensor, ...]]:
+    ) -> tuple[GeneratorOutput, tuple[Tensor, ...]]:
         """Run over the frames of ``mels``; of one alone the outputs have no T."""
         alone = mels.shape[1] == 1
         if alone and control.dim() == 3:
             control = control[:, 0]
-        features, heard = self.hear(mels[:, 0] if alone else mels, control, state[:-1])
+        features, heard = self.encode(mels[:, 0] if alone else mels, control, state[:-1])
         out, mood = self.read(features, state[-1])
         return out, (*heard, mood)
 
-    def hear(
+    def encode(
         self, mels: Tensor, control: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Everything but the outputs: features (B, T, F), state but for the mood.
@@ -169,7 +169,7 @@ class Generator(nn.Module):
         y, deep = self.deep(x, deep)
         return torch.cat([x, self.drop(y), control], dim=-1), (near, wide, slow, deep)
 
-    def read(self, features: Tensor, past: Tensor) -> tuple[Heard, Tensor]:
+    def read(self, features: Tensor, past: Tensor) -> tuple[GeneratorOutput, Tensor]:
         """The outputs, from features and the mood so far; and the mood."""
         shared, detail, moment = self.shared(features).split(self.parts, dim=-1)
         if self.training:
@@ -181,13 +181,13 @@ class Generator(nn.Module):
         codes = self.codes(torch.relu(shared))
         slow, fast = codes.chunk(2, dim=-1)
         latent = torch.cat([*self.vectors(slow.softmax(-1), fast.softmax(-1)), detail], dim=-1)
-        return Heard(latent, codes, self.emotion(mood)), past
+        return GeneratorOutput(latent, codes, self.emotion(mood)), past
 
     def vectors(self, slow: Tensor, fast: Tensor) -> tuple[Tensor, Tensor]:
         """Chances of the codes, (..., 256) each, to expected vectors (..., 48) and (..., 64)."""
         return self.slow_vectors(slow), self.fast_vectors(fast)
 
-    def drawn(self, codes: Tensor) -> Tensor:
+    def sample_codes(self, codes: Tensor) -> Tensor:
         """Vectors (B, T, 112) of codes drawn by their logits, each held over its span.
 
         The gradient passes through the chances (straight-through Gumbel, Jang et al. 2017).
@@ -219,9 +219,9 @@ class Decoder(nn.Module):
         self.register_buffer("spread", torch.zeros(len(ARKIT_52)))
         self.scaled = True
 
-    def memory(self, batch: int = 1) -> tuple[Tensor, ...]:
+    def initial_state(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before the first face."""
-        return (self.gru.memory(batch),)
+        return (self.gru.initial_state(batch),)
 
     def forward(
         self, latent: Tensor, state: tuple[Tensor, ...]
@@ -234,7 +234,7 @@ class Decoder(nn.Module):
             weights = weights * self.spread
         return weights[:, None] if latent.dim() == 2 else weights, (hidden,)
 
-    def folded(self) -> Decoder:
+    def fold_spread(self) -> Decoder:
         """A copy with ``spread`` in its last layer: one product less a face, for export."""
         twin = copy.deepcopy(self)
         twin.scaled = False
@@ -244,10 +244,10 @@ class Decoder(nn.Module):
         return twin
 
 
-class Lesson(NamedTuple):
+class AuxOutputs(NamedTuple):
     """What training looks at, beside the weights."""
 
-    heard: Heard
+    heard: GeneratorOutput
     visemes: Tensor
     """(B, T, 15) logits of the viseme spoken."""
     content: Tensor
@@ -267,31 +267,31 @@ class Student(nn.Module):
         self.reading = nn.Linear(config.emotion, config.emotions)
         """The teacher's: what the mean of an emotion is called (``codes.npz`` of a bundle)."""
 
-    def named(self, emotion: Tensor) -> Tensor:
+    def name_logits(self, emotion: Tensor) -> Tensor:
         """Logits (..., E) of the names of an emotion (..., 2 x 32), read from its mean alone."""
         logits: Tensor = self.reading(F.normalize(emotion.chunk(2, dim=-1)[0], dim=-1))
         return logits
 
-    def memory(self, batch: int = 1) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def initial_state(self, batch: int = 1) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """State of both networks before anything was heard."""
-        return self.generator.memory(batch), self.decoder.memory(batch)
+        return self.generator.initial_state(batch), self.decoder.initial_state(batch)
 
     def forward(
         self,
         mels: Tensor,
         control: Tensor,
         state: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
-    ) -> tuple[Tensor, Lesson, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
+    ) -> tuple[Tensor, AuxOutputs, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
         """mels (B, T, 40), control as the generator -> weights (B, T, 52), a lesson, state."""
         *before, past = state[0]
-        features, generator = self.generator.hear(mels, control, tuple(before))
+        features, generator = self.generator.encode(mels, control, tuple(before))
         heard, mood = self.generator.read(features, past)
         latent = heard.latent
         if self.training:
             rows = torch.rand(len(mels), 1, 1) < self.config.sampled
-            drawn = self.generator.drawn(heard.codes)
+            drawn = self.generator.sample_codes(heard.codes)
             mean, detail = latent.split([drawn.shape[2], self.config.detail], dim=2)
             latent = torch.cat([torch.where(rows, drawn, mean), detail], dim=2)
         weights, decoder = self.decoder(latent, state[1])
-        lesson = Lesson(heard, self.viseme_head(features), self.content_head(features))
+        lesson = AuxOutputs(heard, self.viseme_head(features), self.content_head(features))
         return weights, lesson, ((*generator, mood), decoder)

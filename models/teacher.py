@@ -106,7 +106,7 @@ class FusionDecoder(nn.Module):
         return faces
 
 
-class Shown(NamedTuple):
+class TeacherOutput(NamedTuple):
     """What a teacher makes of words and a mood."""
 
     faces: Tensor
@@ -132,12 +132,12 @@ class Teacher(nn.Module):
 
     @property
     def speech(self) -> int:
-        """Length S of the speech feature it hears beside the mels (``quantize.speech``)."""
+        """Length S of the speech encoder's features that it hears beside the mels."""
         return self.config.content.speech
 
     def forward(
         self, said: Tensor, felt: Tensor, level: Tensor, style: Tensor, text: Tensor | None = None
-    ) -> Shown:
+    ) -> TeacherOutput:
         """Words of one window, emotion of another, both (B, T, 40 + S) as the content is heard.
 
         The same window twice is EmoTalk's self-reconstruction. ``text`` (B, T, 384) are the
@@ -149,4 +149,4 @@ class Teacher(nn.Module):
         if text is not None:
             assert self.text is not None, "this teacher was made without a text branch"
             faces = faces + self.text(text, at_sixty(content), at_sixty(emotion))
-        return Shown(faces, visemes, logits, content)
+        return TeacherOutput(faces, visemes, logits, content)

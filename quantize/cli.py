@@ -10,8 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from edge.build import arguments, build_asked
 from edge.contract import ConfigError, EdgeError, InputError, MissingError
+from edge.inference.build import arguments, build_asked
 
 EXAMPLES = """\
 examples:
@@ -136,6 +136,13 @@ def parser() -> argparse.ArgumentParser:
         help="folder of the accuracy test sets",
     )
     compare.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the report")
+    compare.add_argument(
+        "--gpu-records",
+        type=Path,
+        default=Path("benchmarks/records"),
+        metavar="DIR",
+        help="what benchmarks.runtime.gpu wrote, for the page (default: %(default)s)",
+    )
     compare.set_defaults(run=_compare)
 
     evaluate = verbs.add_parser("evaluate", help="how true and how legible are its faces?")
@@ -190,8 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    from quantize.prepare import prepare
-    from quantize.renditions import read_rooms
+    from quantize.data.prepare import prepare
+    from quantize.data.renditions import read_rooms
 
     counts = prepare(
         args.data,
@@ -213,7 +220,7 @@ def _distill(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace, may_take: Sequence[str] = ()) -> None:
     import torch
 
-    from quantize.loop import read_settings
+    from quantize.training.loop import read_settings
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -240,28 +247,28 @@ def _train(args: argparse.Namespace, may_take: Sequence[str] = ()) -> None:
 def _trainer(what: str) -> tuple[type[Any], Callable[[Any, Path], object]]:
     """Settings and function that train ``what``."""
     if what == "student":
-        from quantize.student import StudentRun, train_student
+        from quantize.training.train_student import StudentRun, train_student
 
         return StudentRun, train_student
     if what == "codebook":
-        from quantize.codebook import CodebookRun, train_codebook
+        from quantize.training.train_codebook import CodebookRun, train_codebook
 
         return CodebookRun, train_codebook
     if what == "emotion":
-        from quantize.emotion import EmotionRun, train_emotion
+        from quantize.training.train_emotion_embedding import EmotionRun, train_emotion
 
         return EmotionRun, train_emotion
     if what == "teacher":
-        from quantize.teacher import TeacherRun, train_teacher
+        from quantize.training.train_teacher import TeacherRun, train_teacher
 
         return TeacherRun, train_teacher
-    from quantize.generator import GeneratorRun, train_generator
+    from quantize.training.train_code_generator import GeneratorRun, train_generator
 
     return GeneratorRun, train_generator
 
 
 def _export(args: argparse.Namespace) -> None:
-    from quantize.export import export
+    from quantize.export.to_onnx import export
 
     bundle = export(args.checkpoint, args.out, args.name, args.lookahead)
     logging.info("bundle %s (%s) written to %s", bundle.name, bundle.hash, args.out)
@@ -270,7 +277,7 @@ def _export(args: argparse.Namespace) -> None:
 def _quantize(args: argparse.Namespace) -> None:
     import torch
 
-    from quantize.precision import quantize
+    from quantize.export.quantize_bundle import quantize
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -288,23 +295,25 @@ def _quantize(args: argparse.Namespace) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from quantize.compare import compare, summary, write
+    from quantize.evaluation.precision import compare, summary
+    from quantize.evaluation.precision_report import write_report
 
     results, streams = compare(args.bundle, args.data)
     print(summary(results))
-    logging.info("written: %s", write(results, streams, args.bundle, args.out))
+    page = write_report(results, streams, args.bundle, args.out, args.gpu_records)
+    logging.info("written: %s", page)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
     import json
 
-    from benchmarks.accuracy import print_table
-    from benchmarks.head import read_head
-    from benchmarks.trials import trials
-    from quantize.evaluate import evaluate
+    from quantize.evaluation.accuracy_table import print_table
+    from quantize.evaluation.evaluate import evaluate
+    from quantize.evaluation.head_mesh import read_head
+    from quantize.evaluation.test_clips import load_test_clips
 
     head = read_head(args.head) if args.head else None
-    systems = evaluate(args.path, trials(args.data), head)
+    systems = evaluate(args.path, load_test_clips(args.data), head)
     if args.json:
         print(json.dumps(systems, indent=1))
     else:
@@ -314,7 +323,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 def _lint(args: argparse.Namespace) -> None:
     import onnx
 
-    from quantize.lint import lint
+    from quantize.export.lint import lint
 
     bad = 0
     for path in args.files:
@@ -325,7 +334,7 @@ def _lint(args: argparse.Namespace) -> None:
             raise InputError(f"{path}: not a readable ONNX file ({error})") from error
         findings = [str(finding) for finding in lint(model)]
         if args.nvidia:
-            from quantize.nvidia import verdict
+            from quantize.export.rtx_parser import verdict
 
             said = verdict(model.SerializeToString())
             findings += [f"NVIDIA's parser: {said}"] if said else []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.audio import read_audio
+from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT
 from edge.contract import Floats
 from tests.fakes import DEMO

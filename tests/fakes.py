@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.bundle import Bundle, Network
 from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Floats
-from edge.words import LENGTH
+from edge.words import VISEME_FEATURES
 
 DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
 JAW = INDEX["jawOpen"]
@@ -69,7 +69,7 @@ class FakeDecoder:
 
 def fake_bundle(lookahead: int = 2, styles: tuple[str, ...] = ("calm", "broad")) -> Bundle:
     nothing = Network("none.onnx", "", {}, {})
-    generator = replace(nothing, inputs={"control": (1, 3 + len(styles) + LENGTH)})
+    generator = replace(nothing, inputs={"control": (1, 3 + len(styles) + VISEME_FEATURES)})
     rest = {"mouthClose": 0.25}
     return Bundle(
         Path("."),

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from quantize.lint import lint
+from quantize.export.lint import lint
 
 ZERO = np.int8(0)
 C = 16
@@ -473,7 +473,7 @@ REJECTED = (
 
 def cross_table() -> list[str]:
     """Markdown: what the linter says of each file beside NVIDIA's own parser and builder."""
-    from quantize.nvidia import verdict
+    from quantize.export.rtx_parser import verdict
 
     lines = ["| file | linter | NVIDIA's parser and builder |", "| --- | --- | --- |"]
     for make in (*GOOD, *BAD):

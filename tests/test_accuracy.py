@@ -11,18 +11,19 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing is drawn")
 
-from benchmarks import accuracy, figures, report
-from benchmarks.trials import PAIRED, Trial, made_silence
-from edge.audio import read_audio
+from benchmarks.accuracy import __main__ as accuracy
+from benchmarks.pages import figures
+from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX, faces_within
-from quantize.targets import Scale
+from quantize.data.targets import Scale
+from quantize.evaluation.test_clips import PAIRED, TestClip, made_silence
 
 pytestmark = pytest.mark.toolchain
 DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
 
 
-def clips() -> list[Trial]:
+def clips() -> list[TestClip]:
     """A clip of each captured set, 4 s, whose jaw and pucker follow sines."""
     sound = read_audio(DEMO)
     factor = np.zeros(52, np.float32)
@@ -35,20 +36,16 @@ def clips() -> list[Trial]:
         captured[:, INDEX["jawOpen"]] = 0.4 + 0.3 * np.sin(9 * time + k)
         captured[:, INDEX["mouthPucker"]] = 0.4 + 0.3 * np.cos(5 * time + k)
         scale = Scale(np.zeros(52, np.float32), factor)
-        found.append(Trial(f"set{k}/clip", name, f"talker {k}", samples, captured, 60.0, scale))
+        found.append(TestClip(f"set{k}/clip", name, f"talker {k}", samples, captured, 60.0, scale))
     return found
 
 
-def test_teacher_student_and_what_came_before_are_scored_on_the_same_clips(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    monkeypatch.setattr(report.write, "__defaults__", (DEFAULT, tmp_path))
+def test_teacher_student_and_what_came_before_are_scored_on_the_same_clips(tmp_path: Path) -> None:
     trials = [*clips(), *made_silence()[:1]]
     bundle = read_bundle(DEFAULT)
     perfect = {t.id: t.truth if t.captured is not None else np.zeros((600, 52)) for t in trials}
     before = accuracy.of_bundle(bundle, trials, 0)
-    written = accuracy.measure(bundle, trials, None, perfect, before)
+    written = accuracy.measure(bundle, trials, None, perfect, before, tmp_path)
     found = json.loads(written.read_text())["results"]
     assert set(found["by_lookahead"]) == {"0 ms", "33 ms", "67 ms", "133 ms"}
     assert found["default"] == "67 ms"

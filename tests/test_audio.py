@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge.audio import clean, read_audio
+from edge.audio.audio_file import clean, read_audio
 from edge.contract import InputError
 from tests.fakes import DEMO, tone
 

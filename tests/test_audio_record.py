@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.audio import read_audio
-from edge.audio_record import AudioRecord, Recorded, wav_header
-from edge.capture import PacedFile
+from edge.audio.audio_file import read_audio
+from edge.audio.capture import PacedFile
 from edge.cli import main
 from edge.config import Config
 from edge.contract import ConfigError
+from edge.recording.audio_record import AudioRecord, RecordedSource, wav_header
 
 DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
 
@@ -57,7 +57,7 @@ def test_a_place_that_cannot_be_written_is_a_configuration_error() -> None:
 
 def test_what_is_read_is_what_is_recorded(tmp_path: Path) -> None:
     record = AudioRecord(str(tmp_path / "heard.wav"))
-    source = Recorded(PacedFile(str(DEMO), clock=lambda: 1e9), record)
+    source = RecordedSource(PacedFile(str(DEMO), clock=lambda: 1e9), record)
     source._source._began = 0.0  # type: ignore[attr-defined]  # everything is due
     heard = np.concatenate([source.read(0).samples for _ in range(50)])  # type: ignore[union-attr]
     record.close()

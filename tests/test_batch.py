@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge.batch import find_audio, main
 from edge.contract import SAMPLE_RATE, Floats, InputError
+from edge.recording.batch import find_audio, main
 
 ROOT = Path(__file__).parents[1]
 
@@ -146,7 +146,14 @@ def test_a_terminal_shows_how_far_it_is(takes: Path, tmp_path: Path) -> None:
     pytest.importorskip("tqdm", reason="tqdm is not installed, so there is no bar")
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-    command = [sys.executable, "-m", "edge.batch", str(takes), "--out", str(tmp_path / "faces")]
+    command = [
+        sys.executable,
+        "-m",
+        "edge.recording.batch",
+        str(takes),
+        "--out",
+        str(tmp_path / "faces"),
+    ]
     done = subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=True
     )
@@ -160,7 +167,7 @@ def test_a_batch_that_is_interrupted_leaves_whole_files_only(tmp_path: Path, dem
     (tmp_path / "takes").mkdir()
     for name in "abc":
         soundfile.write(tmp_path / f"takes/{name}.wav", np.tile(demo, 60), SAMPLE_RATE)
-    command = [sys.executable, "-m", "edge.batch", str(tmp_path / "takes")]
+    command = [sys.executable, "-m", "edge.recording.batch", str(tmp_path / "takes")]
     # A shell ignores interrupts for what it runs in the background, and children inherit that.
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "faces")],

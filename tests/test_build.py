@@ -8,14 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from edge.build import build, build_plan, default_precision, main, summarise
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.contract import MissingError
-from edge.cuda import l4t
-from edge.plans import Target, cache_folder, keep_precision, plan_path, read_plan
+from edge.inference.build import build, build_plan, default_precision, main, summarise
+from edge.inference.tensorrt.cuda import l4t
+from edge.inference.tensorrt.engine_cache import (
+    EngineTarget,
+    cache_folder,
+    keep_precision,
+    plan_path,
+    read_plan,
+)
 from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt
 
-ORIN = Target("tensorrt 10.3.0", "Orin", "87", "R36.4.3")
+ORIN = EngineTarget("tensorrt 10.3.0", "Orin", "87", "R36.4.3")
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def test_another_workspace_names_another_engine(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = plan_path(bundle.generator, "fp32", ORIN)
-    monkeypatch.setattr("edge.plans.WORKSPACE", 1 << 20)
+    monkeypatch.setattr("edge.inference.tensorrt.engine_cache.WORKSPACE", 1 << 20)
     assert plan_path(bundle.generator, "fp32", ORIN) != before
 
 
@@ -163,8 +169,8 @@ def test_edge_build_builds_what_the_cache_lacks_and_all_of_it_by_force(
 ) -> None:
     gpu = FakeGpu()
     trt = FakeTensorrt(gpu)
-    monkeypatch.setattr("edge.build.load_tensorrt", lambda: trt)
-    monkeypatch.setattr("edge.build.open_cuda", lambda: FakeCuda(gpu))
+    monkeypatch.setattr("edge.inference.build.load_tensorrt", lambda: trt)
+    monkeypatch.setattr("edge.inference.build.open_cuda", lambda: FakeCuda(gpu))
     only = ["--precision", "int8"]
     assert main(only) == 0
     paths = [Path(line) for line in capsys.readouterr().out.split()]
@@ -232,6 +238,8 @@ def test_l4t_reads_a_jetsons_release_file(tmp_path: Path) -> None:
 def test_edge_build_without_a_driver_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edge.cuda.load_driver.__defaults__", ("libcuda-of-nobody.so.1",))
+    monkeypatch.setattr(
+        "edge.inference.tensorrt.cuda.load_driver.__defaults__", ("libcuda-of-nobody.so.1",)
+    )
     assert main([]) == 69
     assert capsys.readouterr().err.startswith("edge-build: no NVIDIA driver on this machine")

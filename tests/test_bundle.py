@@ -13,7 +13,7 @@ import yaml
 
 from edge.bundle import DEFAULT, read_bundle, sha256
 from edge.contract import MissingError, UsageError
-from edge.engine import open_engines
+from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
 
 Change = Callable[[dict[str, Any]], Any]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge.capture import FreshQueue, PacedFile, RawInput, Source, file_blocks
+from edge.audio.capture import FreshQueue, PacedFile, RawInput, Source, file_blocks
 from edge.contract import SAMPLE_RATE, AudioBlock
 from tests.fakes import DEMO, FakeClock
 
@@ -65,7 +65,7 @@ def test_a_paced_file_gives_each_block_when_it_would_have_been_heard(
         slept.append(seconds)
         clock.now += seconds
 
-    monkeypatch.setattr("edge.capture.time.sleep", sleep)
+    monkeypatch.setattr("edge.audio.capture.time.sleep", sleep)
     began = clock.now
     source = PacedFile(short, clock)
     assert source.read(0.004) is None  # 10 ms have not gone by yet
@@ -87,7 +87,7 @@ def test_a_paced_file_ends_with_half_a_second_of_silence(
     short: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = FakeClock()
-    monkeypatch.setattr("edge.capture.time.sleep", lambda s: None)
+    monkeypatch.setattr("edge.audio.capture.time.sleep", lambda s: None)
     source = PacedFile(short, clock)
     clock.now += 100
     blocks = read_all(source)

@@ -12,17 +12,17 @@ pytest.importorskip("torch", reason="torch is not installed: the toolchain is no
 
 import torch
 
-from edge.audio import read_audio
+from edge.audio.audio_file import read_audio
 from edge.contract import INDEX, Floats
 from edge.features import N_MELS
 from models.codebook import Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig
 from models.teacher import Teacher, TeacherConfig
-from quantize.emotion import embed
-from quantize.open import open_run
-from quantize.speech import INSTALL, PACKAGE, hear
-from quantize.targets import arkit_spread
-from quantize.teacher import faces_of
+from quantize.data.speech_encoder import INSTALL, PACKAGE, teacher_features
+from quantize.data.targets import arkit_spread
+from quantize.training.checkpoint import open_run
+from quantize.training.train_emotion_embedding import embed
+from quantize.training.train_teacher import faces_of
 
 pytestmark = pytest.mark.toolchain
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ HELD = ROOT / "models" / "checkpoints"
 def heard() -> Floats:
     if find_spec(PACKAGE) is None:
         pytest.skip(f"THE TEACHERS WERE NOT HEARD: {INSTALL}")
-    return hear(read_audio(ROOT / "edge" / "assets" / "demo.flac"), 288)
+    return teacher_features(read_audio(ROOT / "edge" / "assets" / "demo.flac"), 288)
 
 
 def test_they_take_less_room_than_they_may() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.codes import SPAN, Codes
+from edge.code_sampling import SPAN, CodeSampler
 
 VECTORS = np.arange(8, dtype=np.float32).reshape(4, 2)
 CHANCES = np.array([0.1, 0.2, 0.3, 0.4])
@@ -12,7 +12,7 @@ LOGITS = np.log(np.concatenate([CHANCES, CHANCES[::-1]]).astype(np.float32))[Non
 
 
 def drawn(temperature: float, seed: int, faces: int = 32) -> np.ndarray:
-    codes = Codes(VECTORS, temperature, seed)
+    codes = CodeSampler(VECTORS, temperature, seed)
     latent = np.full((1, 1, 5), -1, np.float32)
     return np.stack([codes.draw(latent, LOGITS, face)[0, 0].copy() for face in range(faces)])
 

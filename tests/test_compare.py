@@ -12,13 +12,22 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: no pictures to test")
 
-from benchmarks.gpu import RECORDS, table
+from benchmarks import GPU_RECORDS
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX
-from quantize import compare
-from quantize.compare import Heard, Said, differences, loss, misses, say, worst
-from quantize.compare_page import page, plot_shapes, plot_worst
-from quantize.fidelity import snr_by_channel, snr_db
+from quantize.evaluation import precision as compare
+from quantize.evaluation.gpu_table import gpu_table
+from quantize.evaluation.precision import (
+    PrecisionOutput,
+    TestStream,
+    differences,
+    loss,
+    misses,
+    run_precision,
+    worst,
+)
+from quantize.evaluation.precision_report import page, plot_shapes, plot_worst
+from quantize.export.snr import snr_by_channel, snr_db
 
 pytestmark = pytest.mark.toolchain
 
@@ -61,13 +70,13 @@ def test_worse_is_positive_whichever_way_a_row_is_better(row, fp32, other, expec
 
 @pytest.fixture
 def heard():
-    return Heard(np.zeros((600, 40), np.float32), [("a/one", 0), ("b/two", 240)])
+    return TestStream(np.zeros((600, 40), np.float32), [("a/one", 0), ("b/two", 240)])
 
 
-def made(moves: np.ndarray) -> Said:
+def made(moves: np.ndarray) -> PrecisionOutput:
     latent = np.sin(np.arange(600, dtype=np.float32))[:, None] * np.ones(4, np.float32)
     codes = np.stack([np.arange(600) % 5, np.arange(600) % 7], axis=1)
-    return Said(latent, codes, moves, moves, np.full(600, 50, np.float32))
+    return PrecisionOutput(latent, codes, moves, moves, np.full(600, 50, np.float32))
 
 
 @pytest.fixture
@@ -144,18 +153,18 @@ def test_the_page_shows_figures_misses_and_pictures(reference, other, heard, tmp
     plot_shapes(precisions, tmp_path / "quantisation_shapes.png")
     plot_worst(precisions, streams, "int8", tmp_path / "quantisation_worst_int8.png")
     results = {"precisions": precisions, "clips": 2, "faces": 600, "lookahead": 4}
-    text = page(results, tmp_path, tmp_path / "quantisation.json").read_text()
+    text = page(results, tmp_path, tmp_path / "quantisation.json", GPU_RECORDS).read_text()
     assert text.count("<img ") == 2
     assert "jaw_in_silence worse by 50.0%" in text
     assert "b/two at 1.0 s" in text
-    assert escape(table(RECORDS)) in text
+    assert escape(gpu_table(GPU_RECORDS)) in text
     assert 'src="http' not in text
 
 
 def test_the_stream_is_that_of_the_engine_that_ships(heard):
     mels = np.random.default_rng(0).uniform(-3, 0, (40, 40)).astype(np.float32)
-    said = say(read_bundle(DEFAULT), "fp32", Heard(mels, [("x", 0)]), None)
-    again = say(read_bundle(DEFAULT), "fp32", Heard(mels, [("x", 0)]), said.latent)
+    said = run_precision(read_bundle(DEFAULT), "fp32", TestStream(mels, [("x", 0)]), None)
+    again = run_precision(read_bundle(DEFAULT), "fp32", TestStream(mels, [("x", 0)]), said.latent)
     assert said.weights.shape == (40, 52)
     np.testing.assert_array_equal(again.weights, said.weights)
     # The decoder alone, from the same latents and from silence again.

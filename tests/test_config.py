@@ -9,7 +9,16 @@ import pytest
 import yaml
 
 from edge.cli import main
-from edge.config import Config, Control, Emotion, changed, dump, parse, plain, read_config
+from edge.config import (
+    Config,
+    ControlSettings,
+    EmotionSettings,
+    changed,
+    dump,
+    parse,
+    plain,
+    read_config,
+)
 from edge.contract import ConfigError
 
 EXAMPLE = Path(__file__).parents[1] / "systemd" / "edge.yaml"
@@ -84,10 +93,10 @@ def test_sections_are_read_key_by_key(tmp_path: Path) -> None:
         """,
     )
     assert got.gains == {"jawOpen": 2.0, "eyeBlinkLeft": 0.0}
-    assert got.emotion == Emotion(name="joy", intensity=0.5, blend=0.5)
-    assert got.control == Control("0.0.0.0", 4000, ("10.0.0.0/24", "192.168.1.9"))
+    assert got.emotion == EmotionSettings(name="joy", intensity=0.5, blend=0.5)
+    assert got.control == ControlSettings("0.0.0.0", 4000, ("10.0.0.0/24", "192.168.1.9"))
     assert config(tmp_path, "control: null").control is None
-    assert config(tmp_path, "control: {host: '::1'}").control == Control("::1")
+    assert config(tmp_path, "control: {host: '::1'}").control == ControlSettings("::1")
 
 
 @pytest.mark.parametrize(
@@ -128,8 +137,8 @@ def test_the_example_has_every_key_with_its_default() -> None:
     assert read_config(EXAMPLE) == Config()
     raw = yaml.safe_load(EXAMPLE.read_text("utf-8"))
     assert list(raw) == [f.name for f in fields(Config)]
-    assert list(raw["control"]) == [f.name for f in fields(Control)]
-    assert list(raw["emotion"]) == [f.name for f in fields(Emotion)]
+    assert list(raw["control"]) == [f.name for f in fields(ControlSettings)]
+    assert list(raw["emotion"]) == [f.name for f in fields(EmotionSettings)]
     assert raw == plain(Config())
 
 
@@ -138,7 +147,10 @@ def test_the_example_has_every_key_with_its_default() -> None:
     [
         Config(),
         Config(mic="Mikrofon für alle", to=(), lookahead=0, gains={"jawOpen": 1.25}, control=None),
-        Config(emotion=Emotion("sad", 0.1, 3.0), control=Control("::", 1, ("fe80::/10",))),
+        Config(
+            emotion=EmotionSettings("sad", 0.1, 3.0),
+            control=ControlSettings("::", 1, ("fe80::/10",)),
+        ),
     ],
 )
 def test_what_is_printed_reads_back_as_the_same(tmp_path: Path, what: Config) -> None:
@@ -158,7 +170,7 @@ def test_flags_win_and_are_checked_like_the_file(
     given = ["--config", str(tmp_path / "edge.yaml"), "--print-config"]
     assert main([*given, "--seed", "7", "--to", "vmc://a:1", "--control", "5000"]) == 0
     got = parse(yaml.safe_load(capsys.readouterr().out), "printed")
-    allowed = Control(port=5000, allow=("10.0.0.1",))
+    allowed = ControlSettings(port=5000, allow=("10.0.0.1",))
     assert got == Config(mic="x", seed=7, to=("vmc://a:1",), control=allowed)
     assert main([*given, "--control", "off"]) == 0
     assert "control: null" in capsys.readouterr().out

@@ -11,19 +11,19 @@ import pytest
 
 pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is not tested")
 
-from benchmarks.contrasts import (
+from edge.contract import ARKIT_52, INDEX, InputError
+from quantize.data.phones import Phone
+from quantize.evaluation.head_mesh import offsets, read_head
+from quantize.evaluation.viseme_contrasts import (
     CONTRASTS,
     closure_delay,
     closure_lags,
-    contrasts,
     lip_gap,
     middle,
     sounds,
+    viseme_contrasts,
     viseme_faces,
 )
-from benchmarks.head import offsets, read_head
-from edge.contract import ARKIT_52, INDEX, InputError
-from quantize.phones import Phone
 
 pytestmark = pytest.mark.toolchain
 
@@ -72,7 +72,7 @@ def test_the_lip_gap_is_shut_by_mouth_close_and_opened_by_the_jaw() -> None:
 
 
 def test_a_mouth_that_shows_each_sound_is_told_apart_from_one_that_only_moves() -> None:
-    legible = contrasts({"a": [(show(PHRASE), PHRASE)]})
+    legible = viseme_contrasts({"a": [(show(PHRASE), PHRASE)]})
     assert legible["sounds"]["pbm lips"] == 6
     assert legible["auc"]["pbm lips"] == 1.0
     assert legible["auc"]["fv tuck"] == 1.0
@@ -80,21 +80,21 @@ def test_a_mouth_that_shows_each_sound_is_told_apart_from_one_that_only_moves() 
     # U and O are both round, as are I and E spread: against each other half is lost or won.
     assert all(v > 0.8 for v in legible["auc"].values())
     # Everything one sound late says nothing for it.
-    mumbled = contrasts({"a": [(np.roll(show(PHRASE), 12, axis=0), PHRASE)]})
+    mumbled = viseme_contrasts({"a": [(np.roll(show(PHRASE), 12, axis=0), PHRASE)]})
     assert mumbled["auc_mean"] < 0.6
 
 
 def test_each_talker_is_judged_on_his_own_and_then_averaged() -> None:
     good, wide = show(PHRASE), show(PHRASE)
     wide += face(jawOpen=0.5)
-    both = contrasts({"a": [(good, PHRASE)], "b": [(wide, PHRASE)]})
+    both = viseme_contrasts({"a": [(good, PHRASE)], "b": [(wide, PHRASE)]})
     # One open mouth would cross the other's a, if they were thrown together.
     assert both["auc"]["a open"] == 1.0
 
 
 def test_a_sound_said_too_rarely_does_not_count() -> None:
     phones = spoken("kk aa " * 4 + "PP")
-    found = contrasts({"a": [(show(phones), phones)]})
+    found = viseme_contrasts({"a": [(show(phones), phones)]})
     assert found["auc"] == {}
     assert found["auc_mean"] is None
 

@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 
-from edge import cli, listen, wiring
-from edge.capture import PacedFile
+from edge import cli, wiring
+from edge.audio.capture import PacedFile
 from edge.cli import main
-from edge.config import Control
+from edge.config import ControlSettings
 from edge.contract import FPS, MissingError
-from edge.listen import Listener
-from edge.osc import message
-from edge.runtime import Score
+from edge.control import listener as listen
+from edge.control.listener import ControlListener
+from edge.outputs.osc import message
+from edge.runtime import RunStats
 from tests.test_control_orders import BUNDLE, Desk
 
 DEMO = str(Path(cli.__file__).parent / "assets" / "demo.flac")
@@ -54,7 +55,7 @@ def ping(sender: socket.socket, port: int) -> dict[str, Any]:
 
 def test_a_ping_is_answered_to_its_sender(port: int, sender: socket.socket) -> None:
     desk = Desk()
-    listener = Listener(desk.orders, Control(port=port))
+    listener = ControlListener(desk.orders, ControlSettings(port=port))
     try:
         assert listener.address == ("127.0.0.1", port)
         sender.sendto(message("/edge/mute"), ("127.0.0.1", port))
@@ -63,13 +64,13 @@ def test_a_ping_is_answered_to_its_sender(port: int, sender: socket.socket) -> N
         assert desk.pipeline.face.muted
     finally:
         listener.close()
-    again = Listener(desk.orders, Control(port=port))  # the port is free again
+    again = ControlListener(desk.orders, ControlSettings(port=port))  # the port is free again
     again.close()
 
 
 def test_what_is_longer_than_the_buffer_is_oversized(port: int, sender: socket.socket) -> None:
     desk = Desk()
-    listener = Listener(desk.orders, Control(port=port))
+    listener = ControlListener(desk.orders, ControlSettings(port=port))
     try:
         sender.sendto(message("/edge/text", "w" * 5000), ("127.0.0.1", port))
         sender.sendto(b"", ("127.0.0.1", port))
@@ -83,7 +84,7 @@ def test_every_datagram_of_a_flood_is_counted(port: int, sender: socket.socket) 
     desk = Desk()
     row = message("/edge/mute", 0)
     bundle = b"#bundle\0" + b"\0" * 8 + (struct.pack(">i", len(row)) + row) * 8
-    listener = Listener(desk.orders, Control(port=port))
+    listener = ControlListener(desk.orders, ControlSettings(port=port))
     try:
         for _ in range(1000):
             sender.sendto(bundle, ("127.0.0.1", port))
@@ -110,7 +111,7 @@ def test_a_taken_port_is_named(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", port))
         with pytest.raises(MissingError, match=f"control port {port} on 127.0.0.1 .*--control off"):
-            Listener(Desk().orders, Control(port=port))
+            ControlListener(Desk().orders, ControlSettings(port=port))
 
 
 def test_a_port_that_was_asked_for_must_be_free(
@@ -136,7 +137,7 @@ def test_without_a_port_asked_for_a_taken_one_is_a_warning(
         closing(PacedFile(DEMO)) as source,
     ):
         other.bind(("127.0.0.1", port))
-        wiring.open_control(stack, desk.live, Score(), source)
+        wiring.open_control(stack, desk.live, RunStats(), source)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].endswith("Running without control.")
 

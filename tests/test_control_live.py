@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.config import Config, Emotion, read_config
+from edge.config import Config, EmotionSettings, read_config
 from edge.contract import INDEX, BlendshapeFrame, ConfigError, MissingError
-from edge.live import Outputs
+from edge.control.live_settings import Outputs
 from tests.test_control_orders import Desk, FakeSink
 
 FACE = BlendshapeFrame(np.full(52, 0.5, np.float32), 0, 0.0)
@@ -28,7 +28,7 @@ def reloaded(new: Config | Callable[[], Config]) -> Desk:
 
 def test_a_reload_changes_what_can_change_now() -> None:
     new = Config(
-        to=("b", "c"), lookahead=0, gains={"jawOpen": 0.5}, emotion=Emotion("sad", 0.5, 0.0)
+        to=("b", "c"), lookahead=0, gains={"jawOpen": 0.5}, emotion=EmotionSettings("sad", 0.5, 0.0)
     )
     desk = reloaded(new)
     assert [row["to"] for row in desk.outputs.listed()] == ["b", "c"]
@@ -36,7 +36,7 @@ def test_a_reload_changes_what_can_change_now() -> None:
     assert desk.live.gains == {"jawOpen": 0.5}
     weights, _ = desk.pipeline.face.shape(np.zeros(52, np.float32), -120.0)
     assert weights[INDEX["mouthFrownLeft"]] > 0.1
-    assert desk.pipeline.face.mood.name == "sadness"
+    assert desk.pipeline.face.emotion_blend.name == "sadness"
 
 
 def test_what_waits_for_a_start_is_named_in_one_line(caplog: pytest.LogCaptureFixture) -> None:

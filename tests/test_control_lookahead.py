@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from edge.audio import read_audio
+from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import AudioBlock, BlendshapeFrame, face_end
-from edge.engine import open_engines
-from edge.join import FADE, Join
+from edge.inference.engine import open_engines
+from edge.lookahead_crossfade import FADE, LookaheadCrossfade
 from edge.pipeline import Pipeline
 
 DEMO = "edge/assets/demo.flac"
@@ -70,7 +70,7 @@ def test_a_longer_lookahead_holds_the_face_and_a_shorter_one_skips() -> None:
 
 
 def test_the_join_fades_the_difference_out_in_a_fifth_of_a_second() -> None:
-    join, raw = Join(), np.zeros(52, np.float32)
+    join, raw = LookaheadCrossfade(), np.zeros(52, np.float32)
     join.pass_on(raw, 0)
     join.begin()
     raw += 1  # the engine reuses its array

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from edge.bundle import DEFAULT, Bundle, Network, read_bundle
 from edge.config import Config
 from edge.contract import INDEX, BlendshapeFrame
-from edge.control import MOST_BYTES, Orders, Status
+from edge.control.commands import MOST_BYTES, ControlCommands, Status
+from edge.control.live_settings import DEPTH, LiveSettings, Outputs
+from edge.control.osc_parser import Value
+from edge.control.status import describe
 from edge.face import Face
-from edge.live import DEPTH, Live, Outputs
-from edge.osc import message
-from edge.osc_in import Value
-from edge.score import Score
-from edge.status import describe
+from edge.outputs.osc import message
+from edge.run_stats import RunStats
 from edge.words import spell
 from tests.fakes import FakeClock, FakeSource, fake_bundle
 
@@ -35,12 +35,12 @@ BUNDLE = read_bundle(DEFAULT)
 
 
 class FakePipeline:
-    """Takes what ``Live`` changes in a pipeline."""
+    """Takes what ``LiveSettings`` changes in a pipeline."""
 
     def __init__(self) -> None:
         self.face = Face({}, 0, 0)
         self.lookahead = 4
-        self.feeling: object = None
+        self.voice_emotion: object = None
         self.follows: list[float | None] = []
         self.expected: list[tuple[NDArray[np.int8], float]] = []
         self.styles: list[tuple[str, float]] = []
@@ -53,7 +53,7 @@ class FakePipeline:
         self.styles.append((name, amount))
         self.style = name, amount
 
-    def follow_feeling(self, blend: float | None) -> None:
+    def follow_voice_emotion(self, blend: float | None) -> None:
         self.follows.append(blend)
 
     def set_lookahead(self, lookahead: int) -> None:
@@ -86,7 +86,7 @@ class Desk:
         self.pipeline = FakePipeline()
         self.outputs = Outputs(("a", "b"), FakeSink)
         config = Config(to=("a", "b"))
-        self.live = Live(
+        self.live = LiveSettings(
             bundle,
             self.pipeline,  # type: ignore[arg-type]
             self.outputs,
@@ -95,7 +95,7 @@ class Desk:
             lambda: self.now,
         )
         status: Status = lambda: {"at": self.now, "pending": self.live.pending}  # noqa: E731
-        self.orders = Orders(self.live, status, allow, lambda: self.now)
+        self.orders = ControlCommands(self.live, status, allow, lambda: self.now)
 
     def say(self, address: str, *values: float | int | str) -> None:
         """One message, and the next face."""
@@ -114,7 +114,10 @@ def test_every_command_takes_effect() -> None:
     face = desk.pipeline.face
     desk.say("/edge/emotion", "happy", 0.8, 0.0)
     face.shape(face._rest, -20.0)
-    assert (face.mood.name, face.mood.strength) == ("happiness", pytest.approx(0.8))
+    assert (face.emotion_blend.name, face.emotion_blend.strength) == (
+        "happiness",
+        pytest.approx(0.8),
+    )
     desk.say("/edge/gain", "jawOpen", 1.5)
     desk.say("/edge/gain", "cheekPuff", 2)
     assert desk.live.gains == {"jawOpen": 1.5, "cheekPuff": 2.0}
@@ -161,7 +164,7 @@ def test_words_and_a_style_reach_a_bundle_that_knows_them() -> None:
     assert desk.pipeline.styles == [("calm", 0.5), ("broad", 1.0)]
     assert not desk.status()["pending"]
     desk.say("/edge/style", "calm", 0.7)
-    assert describe(desk.live, Score(), FakeSource(FakeClock(), []))["style"] == ["calm", 0.7]
+    assert describe(desk.live, RunStats(), FakeSource(FakeClock(), []))["style"] == ["calm", 0.7]
     desk.say("/edge/style", "clam", 0.5)
     assert desk.orders.refused == {"value": 1}
     assert len(desk.pipeline.styles) == 3
@@ -187,7 +190,7 @@ def test_what_engines_cannot_use_is_kept_reported_and_logged_once(
 
 def test_auto_fades_an_override_out() -> None:
     desk = Desk()
-    mood = desk.pipeline.face.mood
+    mood = desk.pipeline.face.emotion_blend
     desk.say("/edge/emotion", "fear", 1.0, 0.0)
     mood.next()
     desk.say("/edge/emotion/auto")
@@ -198,7 +201,7 @@ def test_auto_fades_an_override_out() -> None:
 
 def test_auto_follows_the_voice_where_the_bundle_hears_one_and_a_name_ends_it() -> None:
     desk = Desk()
-    desk.pipeline.feeling = object()
+    desk.pipeline.voice_emotion = object()
     desk.say("/edge/emotion/auto")
     assert desk.pipeline.follows == [0.5]
     assert "emotion" not in desk.status()["pending"]

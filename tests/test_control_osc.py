@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from edge.osc import message
-from edge.osc_in import MOST_MESSAGES, read_messages
+from edge.control.osc_parser import MOST_MESSAGES, read_messages
+from edge.outputs.osc import message
 
 BUNDLE = b"#bundle\0" + b"\x80" * 8
 

@@ -12,14 +12,14 @@ import pytest
 
 pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is not tested")
 
-from benchmarks.accuracy import faces_of
-from benchmarks.crops import crops
-from benchmarks.trials import Trial
-from edge.audio import read_audio
+from benchmarks.accuracy.__main__ import faces_of
+from benchmarks.accuracy.cold_start import cold_start
+from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX, SAMPLE_RATE, AudioBlock
-from edge.engine import open_engines
+from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
+from quantize.evaluation.test_clips import TestClip
 
 pytestmark = pytest.mark.toolchain
 DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
@@ -48,15 +48,15 @@ class Leaky:
         return []
 
 
-def cut(pipeline: Any, trial: Trial) -> dict[str, dict[str, Any]]:
+def cut(pipeline: Any, trial: TestClip) -> dict[str, dict[str, Any]]:
     """What cutting the start of one clip does to a pipeline's faces."""
     show = partial(faces_of, pipeline)
-    return crops(show, {trial.id: show(trial.samples)}, [trial])
+    return cold_start(show, {trial.id: show(trial.samples)}, [trial])
 
 
 def test_only_what_was_heard_before_the_cut_moves_the_face() -> None:
     sound = (0.5 + 0.4 * np.sin(np.arange(48_000) / 900)).astype(np.float32)
-    trial = Trial("x", "a set", "somebody", sound)
+    trial = TestClip("x", "a set", "somebody", sound)
     at_once = cut(Leaky(0.0), trial)
     assert set(at_once) == {"0.1 s", "0.5 s", "1 s"}, "2 s leave too little"
     for row in at_once.values():
@@ -79,7 +79,7 @@ def test_only_what_was_heard_before_the_cut_moves_the_face() -> None:
 def test_the_shipped_face_is_the_whole_clip_s_half_a_second_after_a_cut() -> None:
     bundle = read_bundle(DEFAULT)
     pipeline = Pipeline(bundle, open_engines(bundle, "onnxruntime"))
-    trial = Trial("demo", "a set", "somebody", read_audio(DEMO))
+    trial = TestClip("demo", "a set", "somebody", read_audio(DEMO))
     assert len(faces_of(pipeline, trial.samples)) == trial.faces
     found = cut(pipeline, trial)
     assert len(found) == 4

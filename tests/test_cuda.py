@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-import edge.cuda
+import edge.inference.tensorrt.cuda
 from edge.contract import MissingError
-from edge.cuda import Stream, load_driver, open_cuda
+from edge.inference.tensorrt.cuda import CudaStream, load_driver, open_cuda
 
 
 class FakeDriver:
@@ -29,8 +29,8 @@ class FakeDriver:
         return call
 
 
-def stream(driver: FakeDriver) -> Stream:
-    made = Stream(driver)
+def stream(driver: FakeDriver) -> CudaStream:
+    made = CudaStream(driver)
     made.stream = 5
     return made
 
@@ -57,8 +57,8 @@ def test_without_pycuda_and_cuda_bindings_the_way_out_is_named(
     def absent(name: str) -> object:
         raise ImportError(name)
 
-    monkeypatch.setattr(edge.cuda, "load_driver", FakeDriver)
-    monkeypatch.setattr(edge.cuda.importlib, "import_module", absent)
+    monkeypatch.setattr(edge.inference.tensorrt.cuda, "load_driver", FakeDriver)
+    monkeypatch.setattr(edge.inference.tensorrt.cuda.importlib, "import_module", absent)
     with pytest.raises(MissingError, match="pip install pycuda, or pip install cuda-bindings"):
         open_cuda()
 
@@ -68,8 +68,8 @@ def test_a_provider_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("cuInit failed: no device")
 
     guest = SimpleNamespace(init=init)
-    monkeypatch.setattr(edge.cuda, "load_driver", FakeDriver)
-    monkeypatch.setattr(edge.cuda.importlib, "import_module", lambda name: guest)
+    monkeypatch.setattr(edge.inference.tensorrt.cuda, "load_driver", FakeDriver)
+    monkeypatch.setattr(edge.inference.tensorrt.cuda.importlib, "import_module", lambda name: guest)
     with pytest.raises(MissingError, match=r"pycuda.driver does not start \(cuInit failed"):
         open_cuda()
 

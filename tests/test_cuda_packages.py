@@ -99,14 +99,14 @@ needs_no_driver = pytest.mark.skipif(
 
 @needs_no_driver
 def test_without_a_driver_it_is_one_sentence(package: Path) -> None:
-    done = run(package, "-m", "edge.build")
+    done = run(package, "-m", "edge.inference.build")
     assert done.returncode == 69
     assert done.stderr.startswith("edge-build: no NVIDIA driver on this machine (libcuda.so.1: ")
     assert done.stderr.count("\n") == 1
 
 
 def test_a_driver_without_a_gpu_is_one_sentence(package: Path, libcuda: Path) -> None:
-    done = run(package, "-m", "edge.build", libcuda=libcuda, init="100")
+    done = run(package, "-m", "edge.inference.build", libcuda=libcuda, init="100")
     assert (done.returncode, done.stderr) == (69, f"edge-build: {NO_DEVICE}\n")
 
 
@@ -115,12 +115,12 @@ def test_the_package_itself_reports_a_missing_gpu_as_one_sentence(
 ) -> None:
     # Past our own probe, so that the package is the one to complain.
     script = (
-        "import edge.cuda, os\n"
-        "driver = edge.cuda.load_driver()\n"
+        "import edge.inference.tensorrt.cuda, os\n"
+        "driver = edge.inference.tensorrt.cuda.load_driver()\n"
         "os.environ['FAKE_CUDA_INIT'] = '100'\n"
-        "edge.cuda.load_driver = lambda: driver\n"
-        "try: edge.cuda.open_cuda()\n"
-        "except edge.cuda.MissingError as error: print(error)\n"
+        "edge.inference.tensorrt.cuda.load_driver = lambda: driver\n"
+        "try: edge.inference.tensorrt.cuda.open_cuda()\n"
+        "except edge.inference.tensorrt.cuda.MissingError as error: print(error)\n"
     )
     done = run(package, "-c", script, libcuda=libcuda)
     assert done.returncode == 0, done.stderr

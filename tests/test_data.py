@@ -14,10 +14,11 @@ pytest.importorskip("scipy")
 import soundfile
 
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE
-from quantize.data import Capture, Clip, DataError, UnfitClipError, load, split_by_id
-from quantize.phones import Phone, arpabet_viseme, per_face, read_emodb
-from quantize.readers import grid_sentence
-from quantize.targets import arkit_spread, fit_scale, seen_at_sixty, targets, to_sixty
+from quantize.data.clips import Capture, Clip, DataError, UnfitClipError, split_by_id
+from quantize.data.load import load
+from quantize.data.phones import Phone, arpabet_viseme, per_face, read_emodb
+from quantize.data.readers import grid_sentence
+from quantize.data.targets import arkit_spread, fit_scale, seen_at_sixty, targets, to_sixty
 
 pytestmark = pytest.mark.toolchain
 FRAMES = 90
@@ -271,13 +272,13 @@ def test_emodb_times_are_where_segments_begin(tmp_path: Path) -> None:
 
 
 def test_audio_of_any_rate_is_heard_at_sixteen_kilohertz(tmp_path: Path) -> None:
-    from quantize.streams import listen
+    from quantize.data.streams import load_audio
 
     voice(tmp_path / "set", "a", seconds=1.0, rate=44_100)
     sheet(tmp_path / "set", "a", ["time_s", "jawOpen"], [[i / 60, 0] for i in range(60)])
     clips, _ = load([tmp_path / "set"])
     found = tmp_path / "phones.json"
     found.write_text(json.dumps({"set/a": [{"start": 0.0, "end": 0.5, "viseme": "sil"}]}))
-    (spoken,) = listen(clips, found)
+    (spoken,) = load_audio(clips, found)
     assert len(spoken.samples) == SAMPLE_RATE
     assert spoken.phones == (Phone(0.0, 0.5, "sil"),)

@@ -20,11 +20,11 @@ pytest.importorskip("scipy", reason="the toolchain is not installed")
 import yaml
 from torch import nn
 
-from benchmarks.emotion import Streaming
-from edge.audio import read_audio
+from benchmarks.teachers.emotion_recognition import StreamingEmotion
+from edge.audio.audio_file import read_audio
 from edge.bundle import read_bundle
 from edge.contract import INDEX, AudioBlock, ConfigError, InputError, MissingError
-from edge.engine import open_engines
+from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.content import ContentConfig
@@ -33,16 +33,16 @@ from models.layers import LeakyMean
 from models.student import Generator, Student, StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.cli import main
-from quantize.corpus import read_corpus
-from quantize.export import export, load_student
-from quantize.lessons import Lessons, neighbours, with_teachers_faces
-from quantize.loop import plain_settings
-from quantize.losses import mood_loss
-from quantize.mood import name_emotions, spans
-from quantize.phones import UNKNOWN
-from quantize.speech import hear
-from quantize.streams import Stream
-from quantize.student import StudentRun, train_student
+from quantize.data.corpus import read_corpus
+from quantize.data.phones import UNKNOWN
+from quantize.data.speech_encoder import teacher_features
+from quantize.data.streams import TrainingStream
+from quantize.export.to_onnx import export, load_student
+from quantize.training.loop import plain_settings
+from quantize.training.losses import emotion_divergence
+from quantize.training.student_emotion_head import spans, train_emotion_head
+from quantize.training.teacher_targets import TeacherTargets, code_neighbours, with_teacher_faces
+from quantize.training.train_student import StudentRun, train_student
 from tests.test_student import TINY, NoPhones, config, recordings
 
 __all__ = ["recordings"]
@@ -50,11 +50,11 @@ pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
 JAW = INDEX["jawOpen"]
 
 
-def two_clips() -> Lessons:
+def two_clips() -> TeacherTargets:
     """Of 16 and 8 faces; every row says where it is."""
     faces = np.zeros((24, 52), np.float16)
     faces[:, JAW] = np.arange(24) / 100
-    return Lessons(
+    return TeacherTargets(
         faces,
         np.zeros((12, 3), np.float16),
         np.arange(3, dtype=np.int16),
@@ -68,12 +68,12 @@ def test_a_moment_of_a_clip_is_found_at_every_level() -> None:
     lessons = two_clips()
     clip = np.array([0, 0, 0, 1, 1], np.int32)
     moment = np.array([1 / 60, 10 / 60, 99.0, 1 / 60, 5 / 60], np.float32)
-    face = lessons.face_at(clip, moment)
+    face = lessons.face_rows(clip, moment)
     assert face.tolist() == [0, 9, 15, 16, 20]  # past the end: the last
     assert lessons.fast[face // FAST].tolist() == [0, 4, 7, 8, 10]
     assert lessons.slow[face // SLOW].tolist() == [0, 1, 1, 2, 2]
     # The window of 1.5 s that ends there; the first where none has ended yet.
-    ends = lessons.emotion_at(np.array([0, 0, 0, 1], np.int32), np.array([0.1, 1.75, 9, 1.6]))
+    ends = lessons.emotion_rows(np.array([0, 0, 0, 1], np.int32), np.array([0.1, 1.75, 9, 1.6]))
     assert ends.tolist() == [0, 1, 2, 3]
 
 
@@ -83,7 +83,7 @@ def test_unpaired_voices_show_the_teachers_face_mixed_with_the_viseme_s() -> Non
     live[:16, JAW] = True
     targets = np.zeros((faces, 52), np.float32)
     targets[:16, JAW] = 0.5
-    stream = Stream(
+    stream = TrainingStream(
         np.zeros((faces, 40), np.float32),
         targets,
         live,
@@ -93,31 +93,31 @@ def test_unpaired_voices_show_the_teachers_face_mixed_with_the_viseme_s() -> Non
         np.concatenate([np.arange(1, 17), np.arange(1, 9)]).astype(np.float32) / 60,
         np.zeros((faces, 0), np.float16),
     )
-    made = with_teachers_faces(stream, lessons, 0.25, 0.7)
+    made = with_teacher_faces(stream, lessons, 0.25, 0.7)
     assert np.array_equal(made.targets[:16], stream.targets[:16])  # captured: as it was
     teachers = lessons.faces[16:, JAW].astype(np.float32)
     np.testing.assert_allclose(made.targets[16:, JAW], 0.75 * 0.5 + 0.25 * teachers, atol=0.01)
     assert made.live[16:, JAW].all()
     assert not made.live[:, INDEX["cheekPuff"]].any()  # nobody captured it
     assert made.trust.tolist() == pytest.approx([1.0] * 16 + [0.7] * 8)
-    alone = with_teachers_faces(stream, lessons, 1.0, 0.7)
+    alone = with_teacher_faces(stream, lessons, 1.0, 0.7)
     np.testing.assert_allclose(alone.targets[16:, JAW], teachers, atol=1e-3)
     # Where a face was captured, the teacher's may be part of it; what was not captured stays so.
-    both = with_teachers_faces(stream, lessons, 0.25, 0.7, captured=0.5)
+    both = with_teacher_faces(stream, lessons, 0.25, 0.7, captured=0.5)
     half = (stream.targets[:16, JAW] + lessons.faces[:16, JAW]) / 2
     np.testing.assert_allclose(both.targets[:16, JAW], half, atol=1e-3)
     assert np.array_equal(both.targets[:16, JAW + 1 :], stream.targets[:16, JAW + 1 :])
     assert np.array_equal(both.targets[16:], made.targets[16:])
     assert np.array_equal(both.trust, made.trust)
     # A sound that nobody named is not learned from.
-    unknown = with_teachers_faces(
+    unknown = with_teacher_faces(
         replace(stream, visemes=np.full(faces, UNKNOWN)), lessons, 1.0, 0.7
     )
     assert not unknown.live[16:].any()
 
 
 def test_a_code_is_softened_towards_codes_that_look_alike() -> None:
-    near = neighbours(torch.tensor([[0.0], [1.0], [10.0]]))
+    near = code_neighbours(torch.tensor([[0.0], [1.0], [10.0]]))
     # Squared distances to the nearest: 1, 1, 81; the temperature is half their mean.
     assert near[0, 1] / near[0, 0] == pytest.approx(math.exp(-2 * 1 / (83 / 3)))
     assert near[0, 2] < near[0, 1]
@@ -126,33 +126,35 @@ def test_a_code_is_softened_towards_codes_that_look_alike() -> None:
 
 def test_the_divergence_of_two_emotions_by_hand() -> None:
     same = torch.tensor([[[0.5, 0.0]]])
-    assert mood_loss(same, same).item() == pytest.approx(0.0)
+    assert emotion_divergence(same, same).item() == pytest.approx(0.0)
     # Means 1 apart, both of variance 1: a half. Twice the variance said: (ln 2 + 1/2 - 1) / 2.
-    assert mood_loss(torch.tensor([[[1.5, 0.0]]]), same).item() == pytest.approx(0.5)
+    assert emotion_divergence(torch.tensor([[[1.5, 0.0]]]), same).item() == pytest.approx(0.5)
     wide = torch.tensor([[[0.5, math.log(2)]]])
-    assert mood_loss(wide, same).item() == pytest.approx(0.5 * (math.log(2) - 0.5))
+    assert emotion_divergence(wide, same).item() == pytest.approx(0.5 * (math.log(2) - 0.5))
 
 
 def test_the_mood_forgets_with_its_time_constant_however_it_is_fed() -> None:
     layer, x = LeakyMean(2, 90), torch.randn(1, 200, 2, generator=torch.manual_seed(0))
-    whole, last = layer(x, layer.memory(1))
-    half, past = layer(x[:, :70], layer.memory(1))
+    whole, last = layer(x, layer.initial_state(1))
+    half, past = layer(x[:, :70], layer.initial_state(1))
     rest, past = layer(x[:, 70:], past)
     assert torch.allclose(torch.cat([half, rest], dim=1), whole, atol=1e-6)
-    past, single = layer.memory(1), []
+    past, single = layer.initial_state(1), []
     for frame in x.unbind(1):
         mean, past = layer(frame, past)
         single.append(mean)
     assert torch.allclose(torch.stack(single, dim=1), whole, atol=1e-6)
     assert torch.allclose(past, last, atol=1e-6)
-    steady, _ = layer(torch.ones(1, 90, 2), layer.memory(1))
+    steady, _ = layer(torch.ones(1, 90, 2), layer.initial_state(1))
     assert steady[0, -1, 0].item() == pytest.approx(1 - math.exp(-1), abs=0.01)
 
 
 def test_the_emotion_does_not_move_what_the_lips_are_read_from() -> None:
     torch.manual_seed(0)
     student = Student(replace(TINY, mood=8)).train()
-    _, lesson, _ = student(torch.randn(2, 50, 40), TINY.at(0).expand(2, -1), student.memory(2))
+    _, lesson, _ = student(
+        torch.randn(2, 50, 40), TINY.at(0).expand(2, -1), student.initial_state(2)
+    )
     lesson.heard.emotion.square().sum().backward()
     generator = student.generator
     assert generator.near.linear.weight.grad is None
@@ -164,7 +166,7 @@ def test_the_emotion_does_not_move_what_the_lips_are_read_from() -> None:
 def test_drawn_codes_are_held_over_their_span_and_are_real_codes() -> None:
     torch.manual_seed(0)
     generator = Generator(StudentConfig(codes=8, slow=3, fast=2))
-    drawn = generator.drawn(torch.zeros(1, 16, 16))
+    drawn = generator.sample_codes(torch.zeros(1, 16, 16))
     for part, span, vectors in (
         (drawn[0, :, :3], SLOW, generator.slow_vectors),
         (drawn[0, :, 3:], FAST, generator.fast_vectors),
@@ -211,9 +213,9 @@ def angrily(*args: Any, **kwargs: Any) -> Any:
 def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     recordings: Path, teachers: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
-    monkeypatch.setattr("quantize.student.read_corpus", angrily)
-    monkeypatch.setattr("quantize.mood.STEPS", 40)
+    monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.training.train_student.read_corpus", angrily)
+    monkeypatch.setattr("quantize.training.student_emotion_head.STEPS", 40)
     (recordings / "t2.csv").unlink()  # one voice without a face
     plain = config(recordings, 2)
     settings: StudentRun = replace(
@@ -234,7 +236,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     assert saved["finished"]
     # The names moved what the emotion is read from, and nothing else.
     with monkeypatch.context() as patch:
-        patch.setattr("quantize.student.name_emotions", lambda *_: None)
+        patch.setattr("quantize.training.train_student.name_emotions", lambda *_: None)
         train_student(settings, tmp_path / "nameless")
     plain = torch.load(tmp_path / "nameless" / "checkpoint.pt", weights_only=True)["average"]
     moved = {k: v for k, v in saved["average"].items() if not torch.equal(v, plain[k])}
@@ -242,7 +244,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     assert moved.keys() == read | {"generator.emotion.weight", "generator.emotion.bias"}
     lips = slice(None, -settings.model.mood)
     assert all(torch.equal(moved[k][lips], plain[k][lips]) for k in read)
-    lessons = Lessons.load(out / "lessons.npz")
+    lessons = TeacherTargets.load(out / "lessons.npz")
     assert len(lessons.faces) == 2 * len(lessons.fast) == 8 * len(lessons.slow)
     vectors = torch.load(teachers["codebook"], weights_only=True)["average"]["slow.vectors"]
     assert torch.equal(saved["net"]["generator.slow_vectors.weight"], vectors.T)  # not learned
@@ -274,21 +276,26 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
         shape = pipeline.face.shape
         pipeline.face.shape = lambda r, db: shown.append(r.copy()) or shape(r, db)  # type: ignore[method-assign,func-returns-value]
         pipeline.push(sound)
-        assert pipeline.feeling
-        assert set(pipeline.feeling.describe()) == {"name", "chance", "valence", "uncertainty"}
-        assert pipeline.feeling.uncertainty > 0  # it listened
+        assert pipeline.voice_emotion
+        assert set(pipeline.voice_emotion.describe()) == {
+            "name",
+            "chance",
+            "valence",
+            "uncertainty",
+        }
+        assert pipeline.voice_emotion.uncertainty > 0  # it listened
         return np.stack(shown)
 
     assert np.array_equal(raw(0.0, 1), raw(0.0, 2))  # the likeliest face knows no seed
     assert np.array_equal(raw(1.0, 1), raw(1.0, 1))
     assert not np.array_equal(raw(1.0, 1), raw(1.0, 2))
 
-    heard = hear(sound.samples, 0)
-    told = Streaming(bundle).logits(heard)
+    heard = teacher_features(sound.samples, 0)
+    told = StreamingEmotion(bundle).logits(heard)
     student = load_student(out / "checkpoint.pt")
     with torch.no_grad():
         choice = student.config.at(2)
-        _, lesson, _ = student(torch.from_numpy(heard)[None], choice, student.memory())
+        _, lesson, _ = student(torch.from_numpy(heard)[None], choice, student.initial_state())
     mean = torch.nn.functional.normalize(lesson.heard.emotion[0].chunk(2, dim=1)[0], dim=1)
     torch.testing.assert_close(told, student.reading(mean).detach()[30:], atol=1e-4, rtol=1e-4)
 
@@ -305,8 +312,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, sys.argv[1])
-from quantize import mood, streams, student
-from quantize.loop import read_settings
+from quantize.training import student_emotion_head as mood
+from quantize.data import streams
+from quantize.training import train_student as student
+from quantize.training.loop import read_settings
 from tests.test_distill import angrily
 from tests.test_student import NoPhones
 
@@ -358,7 +367,7 @@ def test_a_name_is_learned_from_clips_that_sound_of_it() -> None:
     clip = np.repeat([0, -1, 1, 2], [faces, 10, faces, faces]).astype(np.int32)
     sound = np.repeat([1.0, -2.5, -1.0, 0.0], [faces, 10, faces, faces]).astype(np.float32)
     length = len(clip)
-    stream = Stream(
+    stream = TrainingStream(
         np.repeat(sound[:, None], 40, axis=1),
         np.zeros((length, 52), np.float32),
         np.zeros((length, 52), bool),
@@ -375,22 +384,22 @@ def test_a_name_is_learned_from_clips_that_sound_of_it() -> None:
         emotion=np.zeros((6, 8), np.float16),
         starts=np.array([[0, 0], [16, 3], [24, 5], [24, 6]]),
     )
-    name_emotions(student, [stream], named, taught)
+    train_emotion_head(student, [stream], named, taught)
     for number, part in ((0, slice(0, faces)), (2, slice(130, 130 + faces))):
         heard = torch.from_numpy(stream.mels[part])[None]
-        _, lesson, _ = student(heard, student.config.at(0), student.memory())
+        _, lesson, _ = student(heard, student.config.at(0), student.initial_state())
         mean = torch.nn.functional.normalize(lesson.heard.emotion[0, -1, :4], dim=0)
         assert int(student.reading(mean).argmax()) == number
     # Nobody acted: nothing is changed.
     before = {k: v.clone() for k, v in student.state_dict().items()}
-    name_emotions(student, [stream], np.full(3, UNKNOWN), taught)
+    train_emotion_head(student, [stream], np.full(3, UNKNOWN), taught)
     assert all(torch.equal(v, before[k]) for k, v in student.state_dict().items())
 
 
 def test_a_run_that_is_no_teacher_is_refused_by_name(
     recordings: Path, teachers: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     settings = replace(
         config(recordings, 2),
         teacher=(teachers["codebook"],),

@@ -14,16 +14,29 @@ pytest.importorskip("scipy")
 
 import yaml
 
-from benchmarks import diversity
-from benchmarks.diversity import REGIONS, TEMPERATURES, WAYS, curve, distance, figures, verdict
-from benchmarks.trials import Trial
+from benchmarks.teachers import diversity
+from benchmarks.teachers.diversity import (
+    REGIONS,
+    TEMPERATURES,
+    WAYS,
+    curve,
+    distance,
+    figures,
+    verdict,
+)
 from edge.contract import INDEX, InputError, face_end
+from models.code_generator import CodeGenerator, GeneratorConfig, draw, generate
 from models.codebook import Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig
-from models.generator import CodeGenerator, GeneratorConfig, draw, generate
 from models.teacher import ContentConfig, Teacher, TeacherConfig
-from quantize.generator import Heard, Parts, hear, open_generator
-from quantize.targets import Scale, arkit_spread
+from quantize.data.targets import Scale, arkit_spread
+from quantize.evaluation.test_clips import TestClip
+from quantize.training.train_code_generator import (
+    FrozenNetworks,
+    TeacherFeatures,
+    open_generator,
+    teacher_features_of,
+)
 
 pytestmark = pytest.mark.toolchain
 JAW, FUNNEL, BROW = (INDEX[name] for name in ("jawOpen", "mouthFunnel", "browInnerUp"))
@@ -61,22 +74,26 @@ def runs(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def opened(runs: dict[str, Path]) -> tuple[CodeGenerator, Parts]:
+def opened(runs: dict[str, Path]) -> tuple[CodeGenerator, FrozenNetworks]:
     return open_generator(runs["generator"])
 
 
-def voice(parts: Parts, faces: int = 61) -> Heard:
-    return hear(parts, np.random.default_rng(1).standard_normal((faces, 40), np.float32))
+def voice(parts: FrozenNetworks, faces: int = 61) -> TeacherFeatures:
+    return teacher_features_of(
+        parts, np.random.default_rng(1).standard_normal((faces, 40), np.float32)
+    )
 
 
-def clip(faces: int = 61) -> Trial:
+def clip(faces: int = 61) -> TestClip:
     """A voice whose jaw and funnel were captured, nothing else."""
     samples = np.zeros(face_end(faces - 1), np.float32)
     captured = np.zeros((faces, 52), np.float32)
     captured[:, [JAW, FUNNEL]] = 0.2 + 0.2 * np.sin(np.arange(faces) / 5)[:, None]
     alive = np.zeros(52, np.float32)
     alive[[JAW, FUNNEL]] = 1
-    made = Trial("x/1", "x", "x", samples, captured, 60.0, Scale(np.zeros(52, np.float32), alive))
+    made = TestClip(
+        "x/1", "x", "x", samples, captured, 60.0, Scale(np.zeros(52, np.float32), alive)
+    )
     assert made.faces == faces
     return made
 
@@ -139,12 +156,12 @@ def test_the_verdict_names_the_last_temperature_before_the_lips_are_too_far_off(
 
 
 def test_a_clip_of_no_whole_code_is_heard_as_if_its_last_sound_went_on(
-    opened: tuple[CodeGenerator, Parts],
+    opened: tuple[CodeGenerator, FrozenNetworks],
 ) -> None:
     _, parts = opened
     mels = np.random.default_rng(1).standard_normal((61, 40), np.float32)
-    cut = hear(parts, mels)
-    full = hear(parts, np.concatenate([mels, mels[-1:], mels[-1:], mels[-1:]]))
+    cut = teacher_features_of(parts, mels)
+    full = teacher_features_of(parts, np.concatenate([mels, mels[-1:], mels[-1:], mels[-1:]]))
     assert (cut.faces, full.faces) == (61, 64)
     torch.testing.assert_close(cut.content, full.content)
     assert cut.mean.norm().item() == pytest.approx(1.0)
@@ -152,7 +169,7 @@ def test_a_clip_of_no_whole_code_is_heard_as_if_its_last_sound_went_on(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_at_temperature_zero_every_sample_is_the_greedy_face(
-    opened: tuple[CodeGenerator, Parts], way: str
+    opened: tuple[CodeGenerator, FrozenNetworks], way: str
 ) -> None:
     net, parts = opened
     heard = voice(parts)
@@ -165,7 +182,7 @@ def test_at_temperature_zero_every_sample_is_the_greedy_face(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_samples_differ_when_warm_and_are_the_same_the_next_time(
-    opened: tuple[CodeGenerator, Parts], way: str
+    opened: tuple[CodeGenerator, FrozenNetworks], way: str
 ) -> None:
     net, parts = opened
     heard = voice(parts)
@@ -176,7 +193,7 @@ def test_samples_differ_when_warm_and_are_the_same_the_next_time(
 
 @torch.no_grad()
 def test_fast_codes_are_drawn_at_their_share_of_the_temperature(
-    opened: tuple[CodeGenerator, Parts],
+    opened: tuple[CodeGenerator, FrozenNetworks],
 ) -> None:
     net, parts = opened
     heard, book = voice(parts), parts.codebook
@@ -192,7 +209,7 @@ def test_fast_codes_are_drawn_at_their_share_of_the_temperature(
 
 
 def test_a_curve_starts_at_the_greedy_face_and_samples_part_as_it_warms(
-    opened: tuple[CodeGenerator, Parts], monkeypatch: pytest.MonkeyPatch
+    opened: tuple[CodeGenerator, FrozenNetworks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diversity, "SAMPLES", 3)
     net, parts = opened

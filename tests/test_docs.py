@@ -160,7 +160,11 @@ def sandbox(tmp_path: Path, demo: Floats) -> dict[str, str]:
         (here / folder).symlink_to(ROOT / folder)
     programs = tmp_path / "bin"
     programs.mkdir()
-    modules = {"edge-run": "edge.cli", "edge-batch": "edge.batch", "edge-quantize": "quantize.cli"}
+    modules = {
+        "edge-run": "edge.cli",
+        "edge-batch": "edge.recording.batch",
+        "edge-quantize": "quantize.cli",
+    }
     for name, run in {**{n: f"-m {m}" for n, m in modules.items()}, "python": ""}.items():
         script = programs / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {run} "$@"\n')

@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 
 from edge import cli
-from edge import doctor as doctor_module
 from edge.bundle import DEFAULT, read_bundle
 from edge.config import Config
 from edge.contract import SAMPLE_RATE, AudioBlock, ConfigError, MissingError
-from edge.doctor import doctor, judge, look_at_microphones, look_at_networks, look_at_output
-from edge.engine import open_engines
-from edge.finding import Finding
+from edge.diagnostics import doctor as doctor_module
+from edge.diagnostics.doctor import (
+    doctor,
+    judge,
+    look_at_microphones,
+    look_at_networks,
+    look_at_output,
+)
+from edge.diagnostics.finding import Finding
+from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
 
 SECOND = np.arange(SAMPLE_RATE, dtype=np.float32) / SAMPLE_RATE

@@ -2,7 +2,7 @@
 
 import os
 
-from edge import machine
+from edge.diagnostics import machine
 
 
 def jetson(tmp_path, governor="schedutil"):

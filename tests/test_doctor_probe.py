@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.contract import ARKIT_52, INDEX
-from edge.probe import POSES, faces, send_probe
+from edge.diagnostics.probe import POSES, faces, send_probe
 
 
 class Sink:

@@ -24,7 +24,8 @@ RUN_HERE = {
     f"{BIN}/edge-build": f"edge-build: {NO_DRIVER}",
     f"sudo env CACHE_DIRECTORY=/var/cache/edgetalk {BIN}/edge-build": f"edge-build: {NO_DRIVER}",
     f"{BIN}/edge-run --engine tensorrt --meter": f"edge-run: {NO_DRIVER}",
-    f"{BIN}/python -m benchmarks.gpu": f"benchmarks.gpu: nothing measured: {NO_DRIVER}",
+    f"{BIN}/python -m benchmarks.runtime.gpu": "benchmarks.runtime.gpu: nothing measured: "
+    + NO_DRIVER,
 }
 """Up to the point where a GPU is needed: exit status 69 and this sentence."""
 

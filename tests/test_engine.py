@@ -11,7 +11,7 @@ import pytest
 
 from edge.bundle import DEFAULT, Bundle, Network, read_bundle, sha256
 from edge.contract import Floats, MissingError
-from edge.engine import OnnxEngine, open_engines
+from edge.inference.engine import OnnxEngine, open_engines
 
 
 def by_hand(bundle: Bundle, network: Network, steps: list[dict[str, Floats]]) -> list[Floats]:
@@ -41,7 +41,7 @@ def mels(count: int, seed: int = 0) -> list[Floats]:
 def test_stepping_equals_feeding_the_state_by_hand() -> None:
     bundle = read_bundle(DEFAULT)
     generator, decoder = open_engines(bundle)
-    told = bundle.told(bundle.lookahead)
+    told = bundle.conditioning_input(bundle.lookahead)
     heard = [{"mels": m, **told} for m in mels(40)]
     latents = by_hand(bundle, bundle.generator, heard)
     weights = by_hand(bundle, bundle.decoder, [{"latent": latent} for latent in latents])
@@ -79,7 +79,7 @@ def test_the_same_arrays_come_back_every_step() -> None:
 def test_a_reset_forgets_everything_after_odd_and_even_counts() -> None:
     bundle = read_bundle(DEFAULT)
     generator = OnnxEngine(bundle.folder, bundle.generator)
-    told = bundle.told(bundle.lookahead)
+    told = bundle.conditioning_input(bundle.lookahead)
 
     def latents(given: list[Floats]) -> list[Floats]:
         return [generator.step(mels=m, **told)["latent"].copy() for m in given]

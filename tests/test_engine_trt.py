@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import edge.build
-import edge.engine
-import edge.engine_trt
+import edge.inference.build
+import edge.inference.engine
+import edge.inference.tensorrt.engine_trt
 from edge.bundle import DEFAULT, Bundle, Network, read_bundle
 from edge.contract import Floats, MissingError, UsageError
-from edge.engine import OnnxEngine, Spared, open_engines
-from edge.engine_trt import Complaints, TensorrtEngine
+from edge.inference.engine import FallbackEngine, OnnxEngine, open_engines
+from edge.inference.tensorrt.engine_trt import TensorrtEngine, TensorrtErrors
 from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt, Severity
 
 
@@ -37,9 +37,9 @@ def trt(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeTe
     """A machine with a GPU, TensorRT and an empty cache."""
     fake = FakeTensorrt(gpu)
     monkeypatch.setitem(sys.modules, "tensorrt", fake)  # type: ignore[arg-type]
-    monkeypatch.setattr(edge.engine.importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(edge.build, "load_driver", lambda: None)
-    monkeypatch.setattr(edge.build, "open_cuda", lambda: FakeCuda(gpu))
+    monkeypatch.setattr(edge.inference.engine.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(edge.inference.build, "load_driver", lambda: None)
+    monkeypatch.setattr(edge.inference.build, "open_cuda", lambda: FakeCuda(gpu))
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
     return fake
 
@@ -50,7 +50,7 @@ def plan_of(bundle: Bundle, network: Network) -> bytes:
 
 def heard(bundle: Bundle, steps: int, seed: int = 0) -> list[dict[str, Floats]]:
     rng = np.random.default_rng(seed)
-    told = bundle.told(bundle.lookahead)
+    told = bundle.conditioning_input(bundle.lookahead)
     mels = [rng.normal(-1, 1, (1, 1, 40)).astype(np.float32) for _ in range(steps)]
     return [{"mels": each, **told} for each in mels]
 
@@ -119,7 +119,7 @@ def test_an_engine_left_open_is_closed_at_exit_and_a_closed_one_forgotten(
 ) -> None:
     kept: list[object] = []
     at_exit = SimpleNamespace(register=kept.append, unregister=kept.remove)
-    monkeypatch.setattr(edge.engine_trt, "atexit", at_exit)
+    monkeypatch.setattr(edge.inference.tensorrt.engine_trt, "atexit", at_exit)
     network = bundle.generator
     engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), FakeCuda(gpu))
     assert kept == [engine.close]
@@ -166,7 +166,7 @@ def test_whatever_fails_at_the_start_is_one_sentence_and_frees_the_device(
 
 
 def test_a_failure_is_explained_by_its_own_error_and_not_by_an_older_one() -> None:
-    complaints = Complaints(FakeTensorrt(FakeGpu()))
+    complaints = TensorrtErrors(FakeTensorrt(FakeGpu()))
     assert complaints.first() == "it does not say why"
     for said in ("one", "a  consequence\nof it"):
         complaints.logger.log(Severity.ERROR, said)
@@ -215,8 +215,10 @@ def test_the_driver_is_probed_before_tensorrt_is_touched(
     def no_driver() -> None:
         raise MissingError("no driver")
 
-    monkeypatch.setattr(edge.build, "load_driver", no_driver)
-    monkeypatch.setattr(edge.build, "load_tensorrt", lambda: pytest.fail("TensorRT was touched"))
+    monkeypatch.setattr(edge.inference.build, "load_driver", no_driver)
+    monkeypatch.setattr(
+        edge.inference.build, "load_tensorrt", lambda: pytest.fail("TensorRT was touched")
+    )
     with pytest.raises(MissingError, match="no driver"):
         open_engines(bundle, "tensorrt")
 
@@ -236,7 +238,7 @@ def test_a_service_on_auto_builds_in_the_background_for_its_next_start(
     bundle: Bundle, trt: FakeTensorrt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr("edge.build.subprocess.Popen", started.append)
+    monkeypatch.setattr("edge.inference.build.subprocess.Popen", started.append)
     open_engines(bundle, "auto", "fp32")
     assert started == []  # somebody at a terminal can run edge-build
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
@@ -245,7 +247,7 @@ def test_a_service_on_auto_builds_in_the_background_for_its_next_start(
     (command,) = started
     assert command[:3] == ["nice", "-n", "19"]
     assert command[4:] == [
-        "-m", "edge.build", "--bundle", str(bundle.folder), "--precision", "fp32"
+        "-m", "edge.inference.build", "--bundle", str(bundle.folder), "--precision", "fp32"
     ]  # fmt: skip
 
 
@@ -265,7 +267,7 @@ def test_auto_takes_built_engines(bundle: Bundle, trt: FakeTensorrt) -> None:
 def test_auto_says_nothing_where_tensorrt_is_not_installed(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(edge.engine.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(edge.inference.engine.importlib.util, "find_spec", lambda name: None)
     assert isinstance(open_engines(bundle)[0], OnnxEngine)
     assert not caplog.records
 
@@ -305,7 +307,7 @@ def test_a_gpu_that_fails_on_reset_hands_over_too(bundle: Bundle) -> None:
 
     broken = Broken()
     spare = OnnxEngine(bundle.folder, bundle.generator)
-    engine = Spared(broken, lambda: spare, edge.engine.Once())
+    engine = FallbackEngine(broken, lambda: spare, edge.inference.engine.LogOnce())
     engine.reset()
     assert broken.closed
     latent = bundle.decoder.inputs["latent"]

@@ -11,24 +11,24 @@ import yaml
 
 torch = pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
 
-from benchmarks.accuracy import print_table
-from benchmarks.trials import MADE, Trial, made_silence
-from edge.audio import read_audio
+from benchmarks.accuracy.__main__ import print_table
+from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT
 from edge.contract import INDEX, InputError
 from models.student import Student, StudentConfig
-from quantize import evaluate
 from quantize.cli import main
-from quantize.evaluate import faces_of
-from quantize.loop import plain_settings
+from quantize.evaluation import evaluate
+from quantize.evaluation.evaluate import faces_of
+from quantize.evaluation.test_clips import MADE_SILENCE, TestClip, made_silence
+from quantize.training.loop import plain_settings
 
 pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]
 DEMO = Path(__file__).parent.parent / "edge" / "assets" / "demo.flac"
 
 
-def spoken(seconds: float = 3.0) -> Trial:
-    return Trial("set/demo", "set", "x", read_audio(DEMO)[: int(seconds * 16_000)])
+def spoken(seconds: float = 3.0) -> TestClip:
+    return TestClip("set/demo", "set", "x", read_audio(DEMO)[: int(seconds * 16_000)])
 
 
 def checkpoint(folder: Path, lookaheads: tuple[int, ...] = (0, 4)) -> Path:
@@ -115,9 +115,9 @@ def test_the_table_has_a_row_for_each_system_and_the_baselines(
     clips = [spoken(), *made_silence()]
     table = evaluate.evaluate(DEFAULT, clips, None)
     assert list(table) == ["default", "loudness", "captured"]
-    assert set(table["default"]) == {"set", MADE}
+    assert set(table["default"]) == {"set", MADE_SILENCE}
     assert table["captured"] == {}  # nobody captured these
-    assert table["default"][MADE]["digital silence"] < 0.001
+    assert table["default"][MADE_SILENCE]["digital silence"] < 0.001
     print_table(table)
     assert "made silence, default: digital silence 0.0000" in capsys.readouterr().out
 

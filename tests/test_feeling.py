@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.emotion import load_emotions, load_valence
-from edge.feeling import HOLD, MOST, Feeling
+from edge.voice_emotion import HOLD, MOST, VoiceEmotion
 
 NAMES = ("neutral", "anger", "happiness")
 STRONG = 20 * np.eye(3, dtype=np.float32)
@@ -19,7 +19,7 @@ def heard(name: str, log_variance: float = -4.0) -> np.ndarray:
 
 
 def test_it_names_what_it_hears_with_valence_and_uncertainty() -> None:
-    feeling = Feeling(NAMES, STRONG, np.zeros(3, np.float32))
+    feeling = VoiceEmotion(NAMES, STRONG, np.zeros(3, np.float32))
     assert feeling.describe()["chance"] == pytest.approx(1 / 3, abs=1e-3)  # nothing heard yet
     for _ in range(200):
         feeling.take(heard("anger"))
@@ -33,7 +33,7 @@ def test_it_names_what_it_hears_with_valence_and_uncertainty() -> None:
 
 
 def test_a_face_follows_once_after_the_emotion_has_led_for_a_second() -> None:
-    feeling = Feeling(NAMES, STRONG, np.zeros(3, np.float32))
+    feeling = VoiceEmotion(NAMES, STRONG, np.zeros(3, np.float32))
     for _ in range(HOLD - 1):
         feeling.take(heard("happiness"))
         assert feeling.follow() is None
@@ -48,7 +48,7 @@ def test_a_face_follows_once_after_the_emotion_has_led_for_a_second() -> None:
 
 def test_a_warm_face_follows_an_emotion_drawn_from_what_was_heard() -> None:
     def followed(temperature: float, seed: int, log_variance: float) -> tuple[str, float]:
-        feeling = Feeling(NAMES, STRONG, np.zeros(3, np.float32), temperature, seed)
+        feeling = VoiceEmotion(NAMES, STRONG, np.zeros(3, np.float32), temperature, seed)
         for _ in range(5 * HOLD):
             feeling.take(heard("anger", log_variance))
         assert feeling.describe()["name"] == "anger"  # reported is the likeliest

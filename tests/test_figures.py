@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import figures
-from benchmarks.figures import TABLES, filled, pages
-from benchmarks.tables import rows
+from benchmarks.pages import figures
+from benchmarks.pages.figures import TABLES, filled, pages
+from benchmarks.pages.table_format import rows
 
 
 def test_the_pages_say_what_the_json_files_say() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from edge.contract import ARKIT_52, INDEX, BlendshapeFrame, face_end
-from edge.gltf import bars
-from edge.record import open_record
+from edge.recording.face_record import open_record
+from edge.recording.gltf import bars
 
 PEERS = Path(__file__).parent / "peers"
 

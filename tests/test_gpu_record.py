@@ -1,4 +1,4 @@
-"""What ``benchmarks/gpu.py`` writes and prints, on the fake GPU: nothing here is a measurement."""
+"""What ``benchmarks.runtime.gpu`` writes and prints, on the fake GPU: nothing is measured here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 
-import benchmarks.gpu as gpu_bench
-from benchmarks.gpu import fastest, main, power, table, times
+import benchmarks.runtime.gpu as gpu_bench
+from benchmarks.runtime.gpu import fastest, main, power, times
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import Floats, MissingError
-from edge.plans import Target, measured_precision
+from edge.inference.tensorrt.engine_cache import EngineTarget, measured_precision
+from quantize.evaluation.gpu_table import gpu_table
 from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt
 
-ORIN = Target("tensorrt 10.3.0", "Orin", "87", "R36.4.3")
+ORIN = EngineTarget("tensorrt 10.3.0", "Orin", "87", "R36.4.3")
 ROW = {"engine": "tensorrt 10.3.0", "cuda_graph": True, "snr_db": 50.0, "p99_us": 90.0}
 
 
@@ -29,8 +30,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGpu:
     monkeypatch.setattr(gpu_bench, "load_driver", lambda: None)
     monkeypatch.setattr(gpu_bench, "load_tensorrt", lambda name="tensorrt": trt)
     monkeypatch.setattr(gpu_bench, "open_cuda", lambda: FakeCuda(gpu))
-    monkeypatch.setattr("edge.plans.l4t", lambda: "R36.4.3")
-    monkeypatch.setattr(gpu_bench, "RECORDS", tmp_path / "records")
+    monkeypatch.setattr("edge.inference.tensorrt.engine_cache.l4t", lambda: "R36.4.3")
+    monkeypatch.setattr(gpu_bench, "GPU_RECORDS", tmp_path / "records")
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
     return gpu
 
@@ -47,7 +48,7 @@ def clip(tmp_path: Path, demo: Floats) -> Path:
 def record(machine: FakeGpu, clip: Path) -> dict[str, Any]:
     """Written by the command line itself."""
     assert main(["--clip", str(clip), "--clip", str(clip), "--steps", "20"]) == 0
-    (path,) = gpu_bench.RECORDS.glob("*.json")
+    (path,) = gpu_bench.GPU_RECORDS.glob("*.json")
     assert path.name.startswith("orin-2")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
@@ -62,7 +63,7 @@ def test_a_record_says_what_was_measured_where(record: dict[str, Any], machine: 
     }  # fmt: skip
     assert {key: record[key] for key in expected} == expected
     assert set(record) == {*expected, "date", "fastest", "rows"}
-    assert not machine.memory, "an engine was left open"
+    assert not machine.initial_state, "an engine was left open"
 
 
 def test_every_precision_is_there_with_and_without_graph_beside_the_cpu(
@@ -155,12 +156,16 @@ def test_tensorrt_rtx_is_taken_where_tensorrt_is_not_installed(
 def test_without_a_driver_nothing_is_measured_and_it_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("edge.cuda.load_driver.__defaults__", ("libcuda-of-nobody.so.1",))
-    monkeypatch.setattr(gpu_bench, "RECORDS", tmp_path / "records")
+    monkeypatch.setattr(
+        "edge.inference.tensorrt.cuda.load_driver.__defaults__", ("libcuda-of-nobody.so.1",)
+    )
+    monkeypatch.setattr(gpu_bench, "GPU_RECORDS", tmp_path / "records")
     assert main([]) == 69
     said = capsys.readouterr().err
-    assert said.startswith("benchmarks.gpu: nothing measured: no NVIDIA driver on this machine")
-    assert not gpu_bench.RECORDS.exists()
+    assert said.startswith(
+        "benchmarks.runtime.gpu: nothing measured: no NVIDIA driver on this machine"
+    )
+    assert not gpu_bench.GPU_RECORDS.exists()
 
 
 def test_the_table_names_the_device_of_each_row(tmp_path: Path) -> None:
@@ -172,17 +177,17 @@ def test_the_table_names_the_device_of_each_row(tmp_path: Path) -> None:
     ]  # fmt: skip
     orin = {"gpu": "Orin", "l4t": "R36.4.3", "date": "2027-01-02T03:04:05+00:00", "rows": rows}
     (tmp_path / "orin-2027-01-02.json").write_text(json.dumps(orin))
-    assert table(tmp_path).splitlines()[2:] == [
+    assert gpu_table(tmp_path).splitlines()[2:] == [
         "| Orin R36.4.3 | 2027-01-02 | onnxruntime | fp32 |  | 61 | 80 | 400 |  |",
         "| Orin R36.4.3 | 2027-01-02 | tensorrt 10.3.0 | int8 | no | 100 | 120 | 900 | 41.3 |",
     ]
-    assert len({line.count("|") for line in table(tmp_path).splitlines()}) == 1
+    assert len({line.count("|") for line in gpu_table(tmp_path).splitlines()}) == 1
 
 
 def test_without_records_the_table_says_that_no_gpu_was_measured(tmp_path: Path) -> None:
-    assert table(tmp_path) == "No GPU was measured: benchmarks/records is empty."
+    assert gpu_table(tmp_path) == "No GPU was measured: benchmarks/records is empty."
 
 
 def test_the_documentation_holds_the_table_of_the_records() -> None:
     page = (Path(__file__).parents[1] / "docs" / "jetson.md").read_text()
-    assert table(gpu_bench.RECORDS) in page
+    assert gpu_table(gpu_bench.GPU_RECORDS) in page

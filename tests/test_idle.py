@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.contract import ARKIT_52, INDEX, Floats
-from edge.idle import CHUNK, HEAD_STD, Idle
+from edge.idle_motion import CHUNK, HEAD_STD, IdleMotion
 
 MINUTES = 10
 
@@ -14,7 +14,7 @@ MINUTES = 10
 @pytest.fixture(scope="module")
 def life() -> tuple[Floats, Floats]:
     """Ten minutes: (36000, 52) weights, (36000, 3) head."""
-    idle = Idle(seed=3)
+    idle = IdleMotion(seed=3)
     pairs = [idle.next() for _ in range(MINUTES * 3600)]
     return np.array([w for w, _ in pairs]), np.array([h for _, h in pairs])
 
@@ -101,7 +101,7 @@ def test_everything_is_in_range(life: tuple[Floats, Floats]) -> None:
 
 def test_a_seed_repeats_it_and_another_does_not() -> None:
     def look(seed: int) -> Floats:
-        idle = Idle(seed)
+        idle = IdleMotion(seed)
         return np.array([np.concatenate(idle.next()) for _ in range(1500)])
 
     assert np.array_equal(look(7), look(7))

@@ -10,10 +10,10 @@ import pytest
 
 from edge import realtime
 from edge.contract import FPS, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Floats
-from edge.ladder import DOWN, HALF_RATE, HALF_STEPS, METER, RECORD, STEPS, UP, Ladder
+from edge.load_shedder import DOWN, HALF_RATE, HALF_STEPS, METER, RECORD, STEPS, UP, LoadShedder
 from edge.pipeline import Pipeline
+from edge.run_stats import BOUNDS, RunStats, quantile
 from edge.runtime import run
-from edge.score import BOUNDS, Score, quantile
 from tests.fakes import fake_bundle
 
 BLOCK = SAMPLE_RATE // 100
@@ -92,8 +92,10 @@ def block(n: int, captured_at: float, start: int | None = None) -> AudioBlock:
     return AudioBlock(samples, n * BLOCK if start is None else start, captured_at)
 
 
-def play(script: list[tuple[float, AudioBlock | None]], lookahead: int = 0) -> tuple[Score, Sink]:
-    clock, score, sink = Clock(), Score(), Sink()
+def play(
+    script: list[tuple[float, AudioBlock | None]], lookahead: int = 0
+) -> tuple[RunStats, Sink]:
+    clock, score, sink = Clock(), RunStats(), Sink()
     run(Script(clock, script), pipeline(lookahead), [sink], threading.Event(), score, clock)
     return score, sink
 
@@ -148,7 +150,7 @@ def test_faces_go_on_at_rest_within_70_ms_and_are_not_made_up_for_after_a_stall(
 
 
 def test_faces_at_rest_that_a_stalled_output_missed_are_not_made_up_for() -> None:
-    clock, score = Clock(), Score()
+    clock, score = Clock(), RunStats()
 
     class Stalls(Sink):
         def send(self, frame: BlendshapeFrame) -> None:
@@ -176,7 +178,7 @@ def test_quantiles_are_linear_within_a_bucket_and_the_last_bucket_is_open() -> N
 
 
 def test_recent_latency_forgets_what_is_older_than_a_minute() -> None:
-    score = Score()
+    score = RunStats()
     for _ in range(3600):
         score.add(0.5)
     for _ in range(3600):
@@ -192,8 +194,8 @@ def test_recent_latency_forgets_what_is_older_than_a_minute() -> None:
 def test_the_ladder_goes_down_one_step_at_a_time_logs_each_once_and_climbs_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO", "edge.ladder")
-    ladder = Ladder(0.05)
+    caplog.set_level("INFO", "edge.load_shedder")
+    ladder = LoadShedder(0.05)
     steps = []
     for _ in range(DOWN * 10):
         ladder.add(0.06)
@@ -210,14 +212,14 @@ def test_the_ladder_goes_down_one_step_at_a_time_logs_each_once_and_climbs_back(
 
 
 def test_one_late_face_in_twenty_does_not_move_the_ladder() -> None:
-    ladder = Ladder(0.05)
+    ladder = LoadShedder(0.05)
     for n in range(DOWN * 10):
         ladder.add(0.2 if n % 20 == 0 else 0.01)
     assert ladder.step == 0
 
 
 def test_the_ladder_lays_down_the_meter_then_the_record_and_never_the_outputs() -> None:
-    ladder = Ladder(0.05)
+    ladder = LoadShedder(0.05)
     served = []
     for ladder.step in range(len(STEPS)):
         served.append([d for d in ("meter", "record", "output") if ladder.wants(Sink(d))])
@@ -227,7 +229,7 @@ def test_the_ladder_lays_down_the_meter_then_the_record_and_never_the_outputs() 
 
 
 def test_a_machine_that_is_late_for_long_sends_half_the_faces_and_steps_half_the_networks() -> None:
-    clock, score, sink, meter = Clock(), Score(), Sink(), Sink("meter")
+    clock, score, sink, meter = Clock(), RunStats(), Sink(), Sink("meter")
     slow = [(0.01, block(n, 100 + (n + 1) * 0.01 - 0.1)) for n in range(3000)]
     engines = pipeline()
     run(Script(clock, slow), engines, [sink, meter], threading.Event(), score, clock)

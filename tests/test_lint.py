@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'edgetalk[toolchain]'")
 
 from edge.contract import EdgeError
-from quantize.lint import RULES, lint, require
+from quantize.export.lint import RULES, lint, require
 from tests.qdq_corpus import (
     BAD,
     GOOD,
@@ -71,7 +71,7 @@ def test_nvidias_parser_refuses_just_the_files_listed_as_refused(make):
         "tensorrt_rtx",
         reason="NVIDIA's parser is not installed: pip install tensorrt-rtx (linter is unchecked)",
     )
-    from quantize.nvidia import verdict
+    from quantize.export.rtx_parser import verdict
 
     said = verdict(make().done().SerializeToString())
     assert bool(said) == (make in REJECTED), said

@@ -7,8 +7,8 @@ import io
 import numpy as np
 
 from edge.contract import INDEX, BlendshapeFrame
-from edge.meter import BARS, EIGHTHS, WIDTH, Meter, bar, most
-from edge.runtime import Score
+from edge.runtime import RunStats
+from edge.service.meter import BARS, EIGHTHS, WIDTH, Meter, bar, most
 
 
 class Terminal(io.StringIO):
@@ -41,7 +41,7 @@ def test_every_bar_names_known_shapes() -> None:
 
 
 def test_without_a_terminal_it_is_one_line() -> None:
-    score = Score()
+    score = RunStats()
     score.add(0.010)
     out = io.StringIO()
     meter = Meter(out, score, "title")
@@ -55,7 +55,7 @@ def test_without_a_terminal_it_is_one_line() -> None:
 
 
 def test_in_a_terminal_the_picture_is_drawn_over_the_last_one() -> None:
-    meter = Meter(Terminal(), Score(), "title")
+    meter = Meter(Terminal(), RunStats(), "title")
     meter.close()
     first, second = meter._picture(frame()), meter._picture(frame())
     lines = len(BARS) + 3
@@ -67,7 +67,7 @@ def test_in_a_terminal_the_picture_is_drawn_over_the_last_one() -> None:
 
 def test_the_last_face_is_drawn_and_closing_ends_it() -> None:
     out = Terminal()
-    meter = Meter(out, Score(), "title")
+    meter = Meter(out, RunStats(), "title")
     meter.send(frame())
     meter.close()
     assert not meter._thread.is_alive()

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from edge.contract import ConfigError, MissingError
-from edge.metrics import Metrics
+from edge.service.prometheus import MetricsPage
 
 
 class Score:
@@ -41,7 +41,7 @@ def scrape():
     opened = []
 
     def scrape(score, source):
-        opened.append(Metrics(0, score, source))
+        opened.append(MetricsPage(0, score, source))
         url = f"http://127.0.0.1:{opened[-1].port}/metrics"
         with urllib.request.urlopen(url, timeout=5) as answer:
             text = answer.read().decode()
@@ -91,7 +91,7 @@ def test_each_scrape_reads_the_counters_anew(scrape):
 
 def test_the_page_is_closed_to_other_machines(scrape):
     scrape(Score(), Source())
-    metrics = Metrics(0, Score(), Source())
+    metrics = MetricsPage(0, Score(), Source())
     assert metrics._server.server_address[0] == "127.0.0.1"
     metrics.close()
 
@@ -103,16 +103,16 @@ def test_a_taken_port_is_named():
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(MissingError, match=f"port {port} cannot be opened"):
-            Metrics(port, Score(), Source())
+            MetricsPage(port, Score(), Source())
 
 
 def test_an_impossible_port_is_an_error_of_the_configuration():
     pytest.importorskip("prometheus_client")
     with pytest.raises(ConfigError, match="70000 is no port"):
-        Metrics(70000, Score(), Source())
+        MetricsPage(70000, Score(), Source())
 
 
 def test_a_missing_client_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(MissingError, match=r"pip install 'edgetalk\[metrics\]'"):
-        Metrics(0, Score(), Source())
+        MetricsPage(0, Score(), Source())

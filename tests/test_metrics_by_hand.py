@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.metrics import (
+from quantize.evaluation.metrics import (
     around,
     auc,
     dynamics_deviation,

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.contract import SAMPLE_RATE, InputError, MissingError
-from edge.devices import (
+from edge.audio.devices import (
     PULSE_KEYS,
     _spare_shared_memory,
     choose,
@@ -22,7 +21,16 @@ from edge.devices import (
     restart,
     surroundings,
 )
-from edge.microphone import FIRST, LOST, STUCK, Arrivals, Level, Microphone, Search
+from edge.audio.microphone import (
+    FIRST,
+    LOST,
+    STUCK,
+    ArrivalClock,
+    DeviceSearch,
+    LevelMeter,
+    Microphone,
+)
+from edge.contract import SAMPLE_RATE, InputError, MissingError
 
 
 class Clock:
@@ -279,7 +287,7 @@ def test_a_portaudio_that_fails_to_end_or_to_start_is_tried_again() -> None:
 
 def test_devices_are_listed_anew_after_a_change_and_otherwise_seldom() -> None:
     clock, around = Clock(), ["one card"]
-    search = Search(clock, lambda: list(around))
+    search = DeviceSearch(clock, lambda: list(around))
 
     def listed(seconds: float) -> list[float]:
         times, end = [], clock.now + seconds
@@ -308,7 +316,7 @@ def test_devices_are_listed_anew_after_a_change_and_otherwise_seldom() -> None:
 def test_a_card_or_a_server_s_socket_that_appears_changes_the_surroundings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.devices.CARDS", tmp_path / "cards")
+    monkeypatch.setattr("edge.audio.devices.CARDS", tmp_path / "cards")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     nothing = surroundings()
     assert surroundings() == nothing
@@ -422,7 +430,7 @@ def test_silenced_file_descriptors_come_back(capfd: pytest.CaptureFixture[str]) 
 
 
 def test_capture_time_is_the_sample_clock_not_the_burst() -> None:
-    arrivals = Arrivals(1000)
+    arrivals = ArrivalClock(1000)
     # Blocks of 10 ms that come in pairs, every 20 ms.
     found = [arrivals.captured_at(10 * n, 7 + 0.01 * (n + n % 2)) for n in range(1, 60)]
     assert found[5:] == pytest.approx([7 + 0.01 * n for n in range(6, 60)])
@@ -431,7 +439,7 @@ def test_capture_time_is_the_sample_clock_not_the_burst() -> None:
 def test_a_device_clock_that_drifts_for_a_day_never_ages_a_block() -> None:
     # 200 ppm for a day are 17 s. Every 10 s the last 40 blocks of them are looked at.
     for rate in (0.9998, 1.0002):
-        arrivals, ages = Arrivals(16_000), []
+        arrivals, ages = ArrivalClock(16_000), []
         for second in range(0, 86_400, 10):
             for n in range(second * 100, second * 100 + 40):
                 arrived = 5 + (n + 1) * 0.01 * rate
@@ -442,7 +450,7 @@ def test_a_device_clock_that_drifts_for_a_day_never_ages_a_block() -> None:
 
 
 def test_audio_lost_inside_the_device_is_forgotten_within_0_4_s() -> None:
-    arrivals = Arrivals(16_000)
+    arrivals = ArrivalClock(16_000)
     for n in range(100):
         arrivals.captured_at((n + 1) * 160, (n + 1) * 0.01)
     ages = []
@@ -454,7 +462,7 @@ def test_audio_lost_inside_the_device_is_forgotten_within_0_4_s() -> None:
 
 
 def test_an_offset_fades_without_a_step_and_speech_passes() -> None:
-    level, out = Level(), []
+    level, out = LevelMeter(), []
     time = np.arange(160 * 200) / 16_000
     voice = (0.1 * np.sin(2 * np.pi * 110 * time)).astype(np.float32)
     for n in range(200):
@@ -474,4 +482,4 @@ def test_blocks_of_nan_and_infinity_are_silence_and_clipped_ones_stay_in_range()
         assert block is not None
         assert abs(block.samples[0] - expected) < 1e-6
         assert np.isfinite(block.samples).all()
-        mic._opening.level = Level()  # type: ignore[union-attr]
+        mic._opening.level = LevelMeter()  # type: ignore[union-attr]

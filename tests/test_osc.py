@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from edge.osc import Datagram, message, string
+from edge.outputs.osc import Datagram, message, string
 
 
 def test_strings_end_in_nul_and_fill_four_bytes() -> None:

@@ -9,7 +9,7 @@ pytest.importorskip("onnxscript")
 
 from edge.features import N_MELS
 from models.student import Student, StudentConfig
-from quantize.export import to_onnx
+from quantize.export.to_onnx import to_onnx
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
 FRAMES = 90
@@ -45,10 +45,10 @@ def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
     mels = torch.randn(1, FRAMES, N_MELS)
     ahead = student.config.at(4)
     ahead[0, 10] = 0.5  # a word, so that every column is multiplied with something
-    weights, lesson, _ = student(mels, ahead, student.memory())
+    weights, lesson, _ = student(mels, ahead, student.initial_state())
     wanted, felt = weights[0].numpy(), lesson.heard.emotion[0].numpy()
 
-    networks = {"generator": student.generator, "decoder": student.decoder.folded()}
+    networks = {"generator": student.generator, "decoder": student.decoder.fold_spread()}
     sessions = {}
     for frames in (1, FRAMES):
         heard = {"mels": mels[:, :frames], "control": ahead}

@@ -15,7 +15,7 @@ import pytest
 
 from edge.contract import ARKIT_52, BlendshapeFrame
 from edge.outputs import open_output
-from edge.outputs.common import Shapes
+from edge.outputs.common import ShapeSelection
 from edge.outputs.livelink import LiveLink, packet
 
 RECORDED = Path(__file__).parents[2] / "shared/data/livelink_udp_packets"
@@ -238,7 +238,7 @@ def test_recorded_packets_come_back_byte_for_byte():
             weights = np.frombuffer(data[-244:], ">f4")[:52].astype(np.float32)
             sent: list[bytes] = []
             options = {"where": "", "name": name, "device": device, "fps": "60"}
-            sink = LiveLink(Into(sent), Shapes(), options)  # type: ignore[arg-type]
+            sink = LiveLink(Into(sent), ShapeSelection(), options)  # type: ignore[arg-type]
             sink.send(BlendshapeFrame(weights, 0, 0.0))
             assert sent[0][-244:-36] == data[-244:-36]
             seen += 1
@@ -258,7 +258,7 @@ def test_a_recorded_iphone_turns_its_eyes_as_we_do():
         theirs.append(np.frombuffer(raw[at - 244 : at], ">f4").astype(np.float32))
     sent: list[bytes] = []
     options = {"where": "", "name": "", "device": "", "fps": "60"}
-    sink = LiveLink(Into(sent), Shapes(), options)  # type: ignore[arg-type]
+    sink = LiveLink(Into(sent), ShapeSelection(), options)  # type: ignore[arg-type]
     for values in theirs:
         sink.send(BlendshapeFrame(values[:52], 0, 0.0))
     ours = np.array([np.frombuffer(data[-244:], ">f4") for data in sent])

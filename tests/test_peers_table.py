@@ -12,12 +12,21 @@ import pytest
 
 pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is not tested")
 
-from benchmarks import peers
-from benchmarks.contrasts import lip_gap, tucked
-from benchmarks.peers import PEERS, POSES, RHUBARB, best_delay, earlier, follow, pose, to_faces
-from benchmarks.trials import PAIRED, Trial
+from benchmarks.accuracy import peers
+from benchmarks.accuracy.peers import (
+    PEERS,
+    POSES,
+    RHUBARB,
+    best_delay,
+    earlier,
+    follow,
+    pose,
+    to_faces,
+)
 from edge.contract import INDEX, EdgeError
-from quantize.phones import VISEMES
+from quantize.data.phones import VISEMES
+from quantize.evaluation.test_clips import PAIRED, TestClip
+from quantize.evaluation.viseme_contrasts import lip_gap, tucked
 
 pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]
@@ -74,7 +83,7 @@ def test_a_delay_is_found_on_the_captured_sets_and_taken_off() -> None:
     curve = np.random.default_rng(0).random(120).astype(np.float32)
     face = np.zeros((120, 52), np.float32)
     face[:, JAW] = curve
-    clips = [Trial(f"{n}/a", n, "x", np.zeros(32_000, np.float32), face) for n in PAIRED]
+    clips = [TestClip(f"{n}/a", n, "x", np.zeros(32_000, np.float32), face) for n in PAIRED]
     late = {t.id: np.roll(face, 4, axis=0) for t in clips}
     assert best_delay(late, clips) == 4
     sooner = earlier(late[clips[0].id], 4)
@@ -86,10 +95,10 @@ def test_a_peer_is_asked_once_and_then_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGETALK_CACHE", str(tmp_path))
-    clips = [Trial("set/a", "set", "x", np.zeros(16_000, np.float32))]
+    clips = [TestClip("set/a", "set", "x", np.zeros(16_000, np.float32))]
     asked = []
 
-    def ask(peer: str, folder: Path, clips: list[Trial], kept: Path) -> None:
+    def ask(peer: str, folder: Path, clips: list[TestClip], kept: Path) -> None:
         asked.append(peer)
         kept.write_text(json.dumps({t.id: said(["aa"], [[1.0]] * 60) for t in clips}))
 
@@ -99,7 +108,7 @@ def test_a_peer_is_asked_once_and_then_remembered(
     assert first["set/a"].shape == (60, 52)
     np.testing.assert_array_equal(first["set/a"], again["set/a"])
     # Other sound under the same name is another question.
-    follow("wawa", tmp_path, [Trial("set/a", "set", "x", np.ones(16_000, np.float32))])
+    follow("wawa", tmp_path, [TestClip("set/a", "set", "x", np.ones(16_000, np.float32))])
     assert asked == ["wawa", "wawa"]
 
 
@@ -111,7 +120,7 @@ def test_a_peer_that_fails_is_named_and_leaves_nothing_behind(
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho no such voice >&2\nexit 1\n")
     python.chmod(0o755)
-    clips = [Trial("set/a", "set", "x", np.zeros(16_000, np.float32))]
+    clips = [TestClip("set/a", "set", "x", np.zeros(16_000, np.float32))]
     with pytest.raises(EdgeError, match="pylipsync failed: no such voice"):
         follow("pylipsync", tmp_path / "peers", clips)
     assert not list(tmp_path.glob("said_*"))
@@ -125,13 +134,13 @@ def test_a_real_peer_opens_its_mouth(
     peer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not (INSTALLED / PEERS[peer]).exists() or not shutil.which("node"):
-        pytest.skip(f"{peer} is not installed (see benchmarks/peers.py): it is not asked")
-    from edge.audio import read_audio
+        pytest.skip(f"{peer} is not installed (see benchmarks/accuracy/peers.py): it is not asked")
+    from edge.audio.audio_file import read_audio
 
     monkeypatch.setenv("EDGETALK_CACHE", str(tmp_path))
     demo = Path(__file__).parent.parent / "edge" / "assets" / "demo.flac"
     voice = read_audio(demo)[: 4 * 16_000]
-    trial = Trial("set/demo", "set", "x", voice)
+    trial = TestClip("set/demo", "set", "x", voice)
     faces = follow(peer, INSTALLED, [trial])["set/demo"]
     assert faces.shape == (trial.faces, 52)
     assert faces[:, JAW].std() > 0.01

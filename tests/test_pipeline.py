@@ -14,9 +14,9 @@ from edge.contract import (
     face_end,
     faces_within,
 )
-from edge.engine import open_engines
-from edge.feeling import Feeling
+from edge.inference.engine import open_engines
 from edge.pipeline import FILLABLE, Pipeline
+from edge.voice_emotion import VoiceEmotion
 from tests.fakes import JAW, FakeDecoder, FakeGenerator, blocks, fake_bundle, noise, silence
 
 Faces = list[BlendshapeFrame]
@@ -240,7 +240,7 @@ def test_networks_that_answer_nan_are_begun_anew_and_no_face_shows_it() -> None:
 def test_an_emotion_that_is_nan_is_begun_anew() -> None:
     generator = FakeGenerator()
     pipeline = Pipeline(fake_bundle(), (generator, FakeDecoder()))
-    feeling = Feeling(("neutral",), np.ones((1, 2), np.float32), np.zeros(1, np.float32))
+    feeling = VoiceEmotion(("neutral",), np.ones((1, 2), np.float32), np.zeros(1, np.float32))
     resets = generator.resets
     pipeline._feel(feeling, np.array([[[0.5, 0.5, np.nan, 0.0]]], np.float32))
     assert generator.resets == resets + 1

@@ -1,7 +1,7 @@
 """Faults on a real PipeWire server, started here in a runtime folder of its own.
 
-The figures of issue and README come from ``benchmarks.faults``; the limits here are wide, because a
-busy machine must not turn a test red.
+The figures of issue and README come from ``benchmarks.runtime.faults``; the limits here are wide,
+because a busy machine must not turn a test red.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import FAULTS
-from benchmarks.soundserver import SoundServer, missing_tools, voice
+from benchmarks.runtime.faults import FAULTS
+from benchmarks.runtime.sound_server import SoundServer, missing_tools, voice
+from edge.audio.devices import import_sounddevice, quiet, restart
+from edge.audio.microphone import Microphone
 from edge.contract import InputError
-from edge.devices import import_sounddevice, quiet, restart
-from edge.microphone import Microphone
 
 
 def _absent() -> str:
@@ -89,8 +89,8 @@ def test_a_named_source_at_its_own_rate_carries_the_voice(server: SoundServer, r
 ALONE = """
 import json, sys
 from contextlib import closing
-from benchmarks.reconnects import measure
-from benchmarks.soundserver import SoundServer
+from benchmarks.runtime.reconnects import measure
+from benchmarks.runtime.sound_server import SoundServer
 with closing(SoundServer()) as server:
     found = measure(server, int(sys.argv[1]), unplugs=2, missing_s=5)
 with open(sys.argv[2], "w") as file:

@@ -18,11 +18,12 @@ import soundfile
 
 from edge.contract import INDEX, ConfigError
 from quantize.cli import main
-from quantize.corpus import Corpus, read_corpus
-from quantize.data import DataError, load, split_by_id
-from quantize.prepare import prepare
-from quantize.shards import read
-from quantize.streams import Stream
+from quantize.data.clips import DataError, split_by_id
+from quantize.data.corpus import Corpus, read_corpus
+from quantize.data.load import load
+from quantize.data.prepare import prepare
+from quantize.data.shards import read
+from quantize.data.streams import TrainingStream
 
 pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]
@@ -64,7 +65,7 @@ def prepared(tmp_path: Path, **options: object) -> tuple[Path, dict[str, int]]:
     return out, prepare([folder], out, **options)  # type: ignore[arg-type]
 
 
-def by_id(out: Path, split: str) -> dict[str, Stream]:
+def by_id(out: Path, split: str) -> dict[str, TrainingStream]:
     return {told["id"]: stream for told, stream in read(out / "shards", split)}
 
 
@@ -79,7 +80,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert set(np.flatnonzero(stream.live.any(0))) == {JAW, INDEX["browInnerUp"]}
     # 0.5 s is the time of face 29; 10 is "aa".
     assert list(np.flatnonzero(stream.visemes == 10)) == list(range(29, 59))
-    np.testing.assert_allclose(stream.moment, (np.arange(90) + 1) / 60, atol=1e-6)
+    np.testing.assert_allclose(stream.time, (np.arange(90) + 1) / 60, atol=1e-6)
     scale = json.loads((out / "prepared.json").read_text())["scales"]["set"]
     captured = 0.3 + 0.2 * np.sin((np.arange(89) + 1) / 5)
     meant = (captured - scale["zero"][JAW]) * scale["factor"][JAW]
@@ -100,7 +101,7 @@ def test_a_lost_face_is_masked_in_the_shard_and_fits_no_scale(tmp_path: Path) ->
 def test_training_clips_are_said_anew_and_held_ones_are_not(tmp_path: Path) -> None:
     out, counts = prepared(tmp_path, renditions=3)
     assert counts == {"train": 15, "validation": 2}
-    heard: dict[str, list[Stream]] = {}
+    heard: dict[str, list[TrainingStream]] = {}
     for k in range(3):
         for told, stream in read(out / "shards", "train", k):
             heard.setdefault(told["id"], []).append(stream)
@@ -108,7 +109,7 @@ def test_training_clips_are_said_anew_and_held_ones_are_not(tmp_path: Path) -> N
     lengths = {len(s.mels) for said in heard.values() for s in said}
     assert len(lengths) > 1  # other tempo, pauses
     pause = next(s for said in heard.values() for s in said if s.clip[0] == -1)
-    assert pause.moment[0] == 0
+    assert pause.time[0] == 0
     assert pause.clip[-1] == 0
 
 
@@ -154,7 +155,7 @@ def test_what_teachers_hear_beside_the_mels_travels_with_the_shards_if_asked_for
     def encode(samples: np.ndarray) -> np.ndarray:
         return np.full((len(samples) // 384, 288), len(samples), np.float32)
 
-    monkeypatch.setattr("quantize.speech._encode", encode)
+    monkeypatch.setattr("quantize.data.speech_encoder._encode", encode)
     out, _ = prepared(tmp_path, renditions=2, speech=True)
     for rendition in (0, 1):
         for _, stream in read(out / "shards", "train", rendition):

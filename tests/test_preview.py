@@ -28,13 +28,13 @@ from edge.contract import (
     MissingError,
     UsageError,
 )
-from edge.osc import message
+from edge.control.status import describe
+from edge.outputs.osc import message
 from edge.preview import replay
+from edge.preview.feed import Preview, encode
 from edge.preview.film import Film
-from edge.preview.live import Preview, encode
-from edge.preview.server import BEHIND, MOST_TABS, Server, about
-from edge.score import Score
-from edge.status import describe
+from edge.preview.server import BEHIND, MOST_TABS, PreviewServer, about
+from edge.run_stats import RunStats
 from tests.fakes import DEMO
 from tests.test_control_orders import Desk
 
@@ -60,7 +60,7 @@ class Show:
     def __init__(self) -> None:
         self.desk = Desk()
         self.desk.pipeline.delay = 0.083  # type: ignore[attr-defined]
-        self.score = Score()
+        self.score = RunStats()
         live, source = self.desk.live, FakeSource()
         self.preview = Preview(
             0, "a title", live, lambda: describe(live, self.score, source), self.score, source
@@ -303,7 +303,7 @@ def test_a_taken_port_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(MissingError, match=f"preview port {port} .*choose another"):
-            Server(port, {"/about.json": about("live", "")})
+            PreviewServer(port, {"/about.json": about("live", "")})
 
 
 def test_a_port_that_cannot_be_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,7 +347,7 @@ def test_a_bad_recording_is_one_sentence(tmp_path: Path, text: str | None, said:
 
 
 def test_a_replay_serves_recording_and_sound(tmp_path: Path) -> None:
-    with closing(Server(0, replay.replay_files(a_record(tmp_path), DEMO))) as server:
+    with closing(PreviewServer(0, replay.replay_files(a_record(tmp_path), DEMO))) as server:
         status, headers, sound = get(server.port, "/clip.wav")
         assert (status, headers["Content-Type"], sound[:4]) == (200, "audio/wav", b"RIFF")
         assert len(get(server.port, "/recording.bin")[2]) == 3 * 53 * 4

@@ -21,14 +21,14 @@ from edge.bundle import DEFAULT, read_bundle
 from edge.cli import main as edge_run
 from edge.contract import ARKIT_52, FPS, INDEX, AudioBlock, Floats
 from edge.emotion import load_emotions
-from edge.engine import open_engines
+from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
-from edge.record import open_record
+from edge.recording.face_record import open_record
 from tests.fakes import DEMO
 
 pytest.importorskip("websockets", reason="the preview needs websockets: pip install websockets")
 from edge.preview.replay import replay_files
-from edge.preview.server import PAGE, Server
+from edge.preview.server import PAGE, PreviewServer
 from tests.test_peers_browser import need_browser, vrm
 from tests.test_preview import FACE, Show
 
@@ -223,7 +223,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory, demo: Floats) -> Path:
 def page(recording: Path) -> Iterator[Browser]:
     need_browser()
     with (
-        closing(Server(0, replay_files(recording, DEMO))) as server,
+        closing(PreviewServer(0, replay_files(recording, DEMO))) as server,
         closing(Browser(server.url)) as one,
     ):
         yield one

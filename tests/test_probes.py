@@ -14,16 +14,27 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
 pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is not tested")
 
-from benchmarks import probes, teacher_tables
-from benchmarks.probes import across, features, probe, recall
-from benchmarks.swaps import FED, PATTERNS, Swap, Voice, closures, direction, leaks, shown, swaps
+from benchmarks.pages import teacher_tables
+from benchmarks.teachers import probes
+from benchmarks.teachers.emotion_swaps import (
+    FED,
+    PATTERNS,
+    Swap,
+    SwapVoice,
+    closures,
+    direction,
+    leaks,
+    shown,
+    swaps,
+)
+from benchmarks.teachers.probes import across, features, probe, recall
 from edge.contract import INDEX
 from models.content import ContentConfig
 from models.teacher import Teacher, TeacherConfig
-from quantize.data import Clip, DataError
-from quantize.phones import Phone
-from quantize.targets import arkit_spread
-from quantize.teacher import faces_of
+from quantize.data.clips import Clip, DataError
+from quantize.data.phones import Phone
+from quantize.data.targets import arkit_spread
+from quantize.training.train_teacher import faces_of
 
 pytestmark = pytest.mark.toolchain
 
@@ -132,9 +143,9 @@ class LoudMood:
         return faces
 
 
-def voice(name: str, emotion: str, level: float, count: int = 20, text: str = "a01") -> Voice:
+def voice(name: str, emotion: str, level: float, count: int = 20, text: str = "a01") -> SwapVoice:
     clip = Clip(f"emodb/{name}", "emodb", "emodb_15", "test", None, emotion=emotion, text=text)
-    return Voice(clip, np.full((count, 40), level, np.float32))
+    return SwapVoice(clip, np.full((count, 40), level, np.float32))
 
 
 VOICES = (
@@ -205,7 +216,7 @@ def test_nothing_is_read_of_a_clip_after_a_second_and_a_half(tmp_path: Path) -> 
             file.setframerate(16000)
             file.writeframes(sound[:end].astype("<i2").tobytes())
         clip = replace(VOICES[0].clip, audio=path)
-        made.append(Voice(clip, mels[: end * 60 // 16000].astype(np.float32)))
+        made.append(SwapVoice(clip, mels[: end * 60 // 16000].astype(np.float32)))
     found = features(small(), made)
     assert list(found) == [
         "content branch", "emotion branch", "prosody", "log-mels, mean and deviation", "nothing",
@@ -220,7 +231,9 @@ def test_what_is_no_teacher_is_refused_in_one_sentence(
     torch.save({"average": {}}, tmp_path / "checkpoint.pt")
     assert probes.main([str(tmp_path / "checkpoint.pt"), "--data", str(tmp_path)]) == 66
     said = capsys.readouterr().err
-    assert said.startswith(f"benchmarks.probes: {tmp_path}/checkpoint.pt: not a checkpoint")
+    assert said.startswith(
+        f"benchmarks.teachers.probes: {tmp_path}/checkpoint.pt: not a checkpoint"
+    )
     assert said.count("\n") == 1
 
 

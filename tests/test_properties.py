@@ -11,12 +11,12 @@ pytest.importorskip("hypothesis", reason="hypothesis is not installed: pip insta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.audio import clean
+from edge.audio.audio_file import clean
+from edge.audio.resample import Resampler
 from edge.contract import AudioBlock, face_end, faces_within
 from edge.face import Face
-from edge.osc import string
+from edge.outputs.osc import string
 from edge.pipeline import Pipeline
-from edge.resample import Resampler
 
 SOUND = noise(0.5)
 

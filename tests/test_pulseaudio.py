@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from benchmarks.faults import PULSE_FAULTS
-from benchmarks.soundserver import PULSEAUDIO, SoundServer, missing_tools
+from benchmarks.runtime.faults import PULSE_FAULTS
+from benchmarks.runtime.sound_server import PULSEAUDIO, SoundServer, missing_tools
 
 
 def _absent() -> str:

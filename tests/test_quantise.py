@@ -20,20 +20,21 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.bundle import NETWORKS, PRECISIONS, read_bundle
 from edge.contract import SAMPLE_RATE, AudioBlock
-from edge.engine import OnnxEngine
+from edge.inference.engine import OnnxEngine
 from edge.pipeline import Pipeline
 from models.student import Student, StudentConfig
-from quantize import precision, qat, sensitivity
-from quantize.calibrate import METHODS, Calibrator, Windows, calibrate, cut
 from quantize.cli import main
-from quantize.data import DataError
-from quantize.export import write_networks
-from quantize.fidelity import snr_db
-from quantize.lint import lint
-from quantize.loop import plain_settings
-from quantize.rewrite import layers, quantise_weight, to_fp16, to_int8
-from quantize.stepper import Stepper
-from quantize.student import StudentRun
+from quantize.data.clips import DataError
+from quantize.export import qat, sensitivity
+from quantize.export import quantize_bundle as precision
+from quantize.export.calibrate import METHODS, CalibrationWindows, Calibrator, calibrate, cut
+from quantize.export.lint import lint
+from quantize.export.onnx_runner import OnnxRunner
+from quantize.export.qdq import layers, quantise_weight, to_fp16, to_int8
+from quantize.export.snr import snr_db
+from quantize.export.to_onnx import write_networks
+from quantize.training.loop import plain_settings
+from quantize.training.train_student import StudentRun
 
 pytestmark = pytest.mark.toolchain
 
@@ -93,8 +94,8 @@ def models(student, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def windows() -> Windows:
-    return Windows(random_mels(2, 300), TOLD)
+def windows() -> CalibrationWindows:
+    return CalibrationWindows(random_mels(2, 300), TOLD)
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +117,12 @@ def run(student, tmp_path_factory):
     return folder
 
 
-def of_torch(student: Student, windows: Windows) -> np.ndarray:
+def of_torch(student: Student, windows: CalibrationWindows) -> np.ndarray:
     """(N * T, 52) from the whole-clip forward."""
     told = torch.from_numpy(windows.control)
     with torch.no_grad():
         faces, _, _ = student(
-            torch.from_numpy(windows.mels), told, student.memory(len(windows.mels))
+            torch.from_numpy(windows.mels), told, student.initial_state(len(windows.mels))
         )
     return faces.flatten(0, 1).numpy()
 
@@ -304,7 +305,7 @@ def test_int8_streams_within_20_db_of_torch(student, models, windows, peaks):
 def test_int8_is_what_was_trained(student, models, windows, peaks):
     keep = ["decoder.out.weight", "generator.slow.gru.weight_hh_l0"]
     ints = sensitivity.int8_of(models, peaks, keep)
-    short = Windows(windows.mels[:1, :10], windows.control[:1])
+    short = CalibrationWindows(windows.mels[:1, :10], windows.control[:1])
     trained = of_torch(qat.rounded(qat.copy_of(student), peaks, keep), short)
     # Later, sums that differ in the last bit round differently now and then.
     np.testing.assert_allclose(sensitivity.run_both(ints, short)[1], trained, atol=1e-6)
@@ -325,7 +326,7 @@ def test_every_file_passes_checker_and_linter(models, peaks, kind):
 @pytest.mark.parametrize("kind", ["fp32", "fp16", "int8"])
 def test_nvidias_parser_and_builder_accept_every_file(models, peaks, kind):
     pytest.importorskip("tensorrt_rtx", reason="NVIDIA's parser is not installed (tensorrt-rtx)")
-    from quantize.nvidia import verdict
+    from quantize.export.rtx_parser import verdict
 
     model = models["decoder"]
     rewritten = {
@@ -361,7 +362,7 @@ def test_a_node_kept_in_fp32_keeps_its_weights(models):
     kept = {name for name, kind in stored.items() if kind == TensorProto.FLOAT}
     assert layer.weight in kept
     assert kept <= set(node.input)
-    Stepper(model)
+    OnnxRunner(model)
 
 
 def test_a_layer_kept_in_fp32_is_not_rounded(models, peaks):
@@ -384,8 +385,8 @@ def test_numbers_too_large_for_fp16_keep_their_neighbours_in_fp32(models, window
     assert wide["decoder"] == []
     half = to_fp16(loud, wide["generator"])
     feed = next(windows.feeds())
-    said = Stepper(half).run(feed)["latent"][:, 0]
-    assert snr_db(Stepper(loud).run(feed)["latent"][:, 0], said) > 45
+    said = OnnxRunner(half).run(feed)["latent"][:, 0]
+    assert snr_db(OnnxRunner(loud).run(feed)["latent"][:, 0], said) > 45
 
 
 # What stays in fp32
@@ -445,7 +446,9 @@ def test_training_is_told_which_codes_were_likely(
     def apart(other: Student) -> float:
         told = [torch.from_numpy(a) for a in (heard.mels, heard.control)]
         with torch.no_grad():
-            said, wanted = (s.generator(*told, s.generator.memory(2))[0] for s in (other, student))
+            said, wanted = (
+                s.generator(*told, s.generator.initial_state(2))[0] for s in (other, student)
+            )
         return float(qat.divergence(said.codes, wanted.codes))
 
     found = []
@@ -546,7 +549,7 @@ def test_the_pipeline_runs_every_precision(bundle, kind):
 def test_int8_steps_without_unpacking_its_weights(models, peaks, tmp_path):
     import onnxruntime
 
-    from edge.engine import session_options
+    from edge.inference.engine import session_options
 
     options = session_options()
     options.optimized_model_filepath = str(tmp_path / "seen.onnx")

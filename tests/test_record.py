@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.contract import ARKIT_52, INDEX, BlendshapeFrame, ConfigError, face_end
-from edge.record import FORMATS, open_record
+from edge.recording.face_record import FORMATS, open_record
 
 
 def face(end: int, **weights: float) -> BlendshapeFrame:
@@ -77,7 +77,7 @@ def test_the_live_link_file_is_the_one_that_the_app_exports(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("form", ["csv", "livelink"])
 def test_the_toolchain_reads_back_what_was_recorded(form: str, tmp_path: Path) -> None:
-    readers = pytest.importorskip("quantize.readers")
+    readers = pytest.importorskip("quantize.data.readers")
     path = tmp_path / "take.csv"
     weights = np.random.default_rng(0).random((90, 52)).astype(np.float32)
     record(

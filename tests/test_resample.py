@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.resample import Resampler
+from edge.audio.resample import Resampler
 from tests.fakes import cut, noise, tone
 
 RATES = [8000, 11_025, 22_050, 44_100, 48_000, 96_000]

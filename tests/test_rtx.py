@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.build import build_plan
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import MissingError
+from edge.inference.build import build_plan
 
 trt = pytest.importorskip("tensorrt_rtx", reason="NVIDIA's parser: pip install tensorrt-rtx")
 bundle = read_bundle(DEFAULT)

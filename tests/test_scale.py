@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from benchmarks.scale import open_streams, run, turn
+from benchmarks.runtime.scale import open_streams, run, turn
 from edge.contract import SAMPLE_RATE, AudioBlock, Floats
 from edge.pipeline import Pipeline
 

@@ -12,13 +12,13 @@ pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is no
 
 import soundfile
 
-from benchmarks.head import Head
-from benchmarks.scoring import captured, loudness, score
-from benchmarks.trials import MADE, Trial, made_silence, trials
 from edge.contract import INDEX, SAMPLE_RATE
-from quantize.data import DataError
-from quantize.phones import Phone
-from quantize.targets import Scale
+from quantize.data.clips import DataError
+from quantize.data.phones import Phone
+from quantize.data.targets import Scale
+from quantize.evaluation.head_mesh import HeadMesh
+from quantize.evaluation.scoring import captured, loudness, score
+from quantize.evaluation.test_clips import MADE_SILENCE, TestClip, load_test_clips, made_silence
 
 pytestmark = pytest.mark.toolchain
 
@@ -26,7 +26,7 @@ JAW, CLOSE, BROW = INDEX["jawOpen"], INDEX["mouthClose"], INDEX["browInnerUp"]
 FACES = 180
 
 
-def trial(name: str = "a", live: tuple[int, ...] = (JAW, CLOSE, BROW)) -> Trial:
+def trial(name: str = "a", live: tuple[int, ...] = (JAW, CLOSE, BROW)) -> TestClip:
     """3 s: a voice that comes and goes once a second, a jaw with it, lips and brow against it."""
     time = (np.arange(FACES) + 1) / 60
     swing = (1 - np.cos(2 * np.pi * time)) / 2
@@ -37,7 +37,7 @@ def trial(name: str = "a", live: tuple[int, ...] = (JAW, CLOSE, BROW)) -> Trial:
     heard = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
     tone = 0.5 * np.sin(2 * np.pi * 200 * heard) * (1 - np.cos(2 * np.pi * heard)) / 2
     scale = Scale(np.zeros(52, np.float32), factor)
-    return Trial(f"set/{name}", "set", "her", tone.astype(np.float32), face, 25.0, scale)
+    return TestClip(f"set/{name}", "set", "her", tone.astype(np.float32), face, 25.0, scale)
 
 
 def test_the_captured_face_scores_all_there_is() -> None:
@@ -94,7 +94,7 @@ def test_shapes_that_were_not_captured_do_not_count() -> None:
 
 
 def test_on_a_head_errors_are_in_mm_and_uncaptured_shapes_move_nothing() -> None:
-    head = Head(np.zeros((52, 2, 3), np.float32), np.zeros((52, 1, 3), np.float32))
+    head = HeadMesh(np.zeros((52, 2, 3), np.float32), np.zeros((52, 1, 3), np.float32))
     head.lips[JAW, 1], head.lips[CLOSE, 0] = (0, -30, 40), (0, 7, 0)
     clip = trial(live=(JAW, BROW))
     shown = clip.truth * np.float32(0)
@@ -133,7 +133,7 @@ def test_nothing_at_all_is_silent_and_a_mouth_that_hangs_open_is_seen() -> None:
     shut = {c.id: np.zeros((c.faces, 52), np.float32) for c in clips}
     shut[clips[1].id][:, JAW] = 0.25
     shut[clips[0].id][:180, JAW] = 1.0  # in the first 3 s, which do not count
-    row = score(shut, clips)[MADE]
+    row = score(shut, clips)[MADE_SILENCE]
     assert row["clips"] == 4
     assert row["digital silence"] == 0.0
     assert row["room hiss at -60 dBFS"] == 0.25
@@ -142,7 +142,7 @@ def test_nothing_at_all_is_silent_and_a_mouth_that_hangs_open_is_seen() -> None:
 def test_a_pause_between_words_counts_as_silence() -> None:
     clip = trial()
     sound = np.concatenate([clip.samples, np.zeros(3 * SAMPLE_RATE, np.float32)])
-    clip = Trial("set/p", "set", "her", sound)
+    clip = TestClip("set/p", "set", "her", sound)
     face = np.zeros((clip.faces, 52), np.float32)
     face[FACES:, JAW] = 0.2
     assert score({clip.id: face}, [clip])["set"]["jaw_in_silence"] == pytest.approx(0.2, abs=1e-6)
@@ -171,8 +171,8 @@ def test_only_test_talkers_are_listed(tmp_path: Path) -> None:
         soundfile.write(folder / "audio" / f"{name}.flac", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
         (folder / "lablaut" / f"{name}.lablaut").write_text("#\n 0.1 -1 a\n 0.5 -1 p\n 0.6 -1 .\n")
     (folder / "index.csv").write_text("\n".join(rows) + "\n")
-    found = trials(tmp_path, ["EMO-DB, two unseen talkers"])
-    spoken = [t for t in found if t.set != MADE]
+    found = load_test_clips(tmp_path, ["EMO-DB, two unseen talkers"])
+    spoken = [t for t in found if t.set != MADE_SILENCE]
     assert [t.speaker for t in spoken] == ["emodb_15"]
     assert spoken[0].phones == (Phone(0.1, 0.5, "aa"), Phone(0.5, 0.6, "PP"))
     assert spoken[0].faces == 60
@@ -181,4 +181,4 @@ def test_only_test_talkers_are_listed(tmp_path: Path) -> None:
 
 def test_a_missing_set_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="emodb: no such folder"):
-        trials(tmp_path, ["EMO-DB, two unseen talkers"])
+        load_test_clips(tmp_path, ["EMO-DB, two unseen talkers"])

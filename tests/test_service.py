@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.contract import BlendshapeFrame
-from edge.service import PATIENCE, STATUS_EVERY, open_service
+from edge.service.sd_notify import PATIENCE, STATUS_EVERY, open_service
 
 REPO = Path(__file__).parent.parent
 DEMO = REPO / "edge" / "assets" / "demo.flac"

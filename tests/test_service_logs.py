@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.contract import BlendshapeFrame
-from edge.logs import EveryMinute, JournalFormatter, in_journal, set_up_logs
+from edge.service.logs import EveryMinute, JournalFormatter, in_journal, set_up_logs
 
 FACE = BlendshapeFrame(np.zeros(52, np.float32), 0, 0.0)
 

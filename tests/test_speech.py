@@ -18,10 +18,10 @@ from edge.contract import SAMPLE_RATE, Floats, MissingError, faces_within
 from edge.features import N_MELS
 from models.content import ContentConfig, ContentEncoder, alone
 from models.teacher import Teacher, TeacherConfig
-from quantize import speech
-from quantize.data import DataError
-from quantize.speech import INSTALL, PACKAGE, SIZE, STEP, features, hear
-from quantize.teacher import TeacherRun, faces_of, masked, train_teacher
+from quantize.data import speech_encoder as speech
+from quantize.data.clips import DataError
+from quantize.data.speech_encoder import INSTALL, PACKAGE, SIZE, STEP, features, teacher_features
+from quantize.training.train_teacher import TeacherRun, faces_of, mask_spans, train_teacher
 
 pytestmark = pytest.mark.toolchain
 DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
@@ -70,7 +70,7 @@ def test_a_part_s_cut_ends_are_context_and_nothing_else(counted: list[int]) -> N
 
 def test_mels_come_first_and_alone_where_no_speech_is_asked_for(counted: list[int]) -> None:
     sound = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
-    both, mels = hear(sound, SIZE), hear(sound, 0)
+    both, mels = teacher_features(sound, SIZE), teacher_features(sound, 0)
     assert (both.shape, mels.shape) == ((60, N_MELS + SIZE), (60, N_MELS))
     np.testing.assert_array_equal(both[:, :N_MELS], mels)
     assert len(counted) == 1
@@ -105,7 +105,7 @@ def test_mels_stay_out_of_a_third_of_the_windows_in_training_only() -> None:
 def test_a_hidden_moment_is_hidden_from_both_ears() -> None:
     torch.manual_seed(0)
     heard = torch.full((4, 400, N_MELS + 5), 9.0)
-    left = masked(heard)
+    left = mask_spans(heard)
     gone = (left[..., N_MELS:] == 0).all(2)
     assert 0.02 < gone.float().mean() < 0.3
     assert (left[..., :N_MELS][gone] == -1.5).all()
@@ -141,7 +141,7 @@ def test_a_teacher_learns_with_it_and_refuses_renditions_without(
         def find(self, samples: object, text: object) -> tuple[()]:
             return ()
 
-    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     data = (talkers(tmp_path / "tones"),)
 
     def run(size: int) -> TeacherRun:
@@ -152,7 +152,7 @@ def test_a_teacher_learns_with_it_and_refuses_renditions_without(
     net = train_teacher(run(SIZE), tmp_path / "run")
     assert isinstance(net, Teacher)
     sound = soundfile.read(tmp_path / "tones" / "t0.wav", dtype="float32")[0]
-    assert faces_of(net, hear(sound, net.speech)).shape == (300, 52)
+    assert faces_of(net, teacher_features(sound, net.speech)).shape == (300, 52)
 
     (tmp_path / "run" / "run.yaml").unlink()
     with pytest.raises(DataError, match="hold speech features of 288 values, this run asks for 0"):

@@ -8,18 +8,26 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from benchmarks.steering import CLIPS, Told, faces_told, of_others, pull, rest_of
-from benchmarks.trials import Trial
+from benchmarks.accuracy.conditioning_columns import (
+    CLIPS,
+    Told,
+    faces_told,
+    of_others,
+    pull,
+    rest_of,
+)
+
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX, Floats
-from edge.engine import open_engines
+from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
+from quantize.evaluation.test_clips import TestClip
 
 pytestmark = pytest.mark.toolchain
 
 
-def trial(name: str, at: int = 0) -> Trial:
-    return Trial(name, CLIPS[at], "somebody", np.zeros(100, np.float32))
+def trial(name: str, at: int = 0) -> TestClip:
+    return TestClip(name, CLIPS[at], "somebody", np.zeros(100, np.float32))
 
 
 def test_another_sentence_s_words_come_at_this_one_s_times() -> None:

@@ -14,17 +14,19 @@ pytest.importorskip("scipy")
 
 import soundfile
 
-from edge.audio import read_audio
+from edge.audio.audio_file import read_audio
 from edge.bundle import read_bundle
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError
-from edge.engine import open_engines
+from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
-from edge.words import LENGTH, VISEMES
+from edge.words import VISEME_FEATURES, VISEMES
 from models.student import Student, StudentConfig
-from quantize.data import DataError
-from quantize.export import export, load_student
-from quantize.loop import read_settings
-from quantize.losses import (
+from quantize.data.clips import DataError
+from quantize.data.phones import UNKNOWN, Phone
+from quantize.data.streams import TrainingStream, viseme_poses, with_phone_faces
+from quantize.export.to_onnx import export, load_student
+from quantize.training.loop import read_settings
+from quantize.training.losses import (
     CLOSE,
     JAW,
     PP,
@@ -34,9 +36,7 @@ from quantize.losses import (
     shape_loss,
     velocity_loss,
 )
-from quantize.phones import UNKNOWN, Phone
-from quantize.streams import Stream, viseme_poses, with_phone_faces
-from quantize.student import StudentRun, delayed, forgotten, train_student
+from quantize.training.train_student import StudentRun, reset_state, train_student, window_at
 
 pytestmark = [
     pytest.mark.toolchain,
@@ -99,9 +99,9 @@ def test_correlation_by_hand() -> None:
     assert correlation(a, b).tolist() == pytest.approx([0.5, 0.0])
 
 
-def stream(length: int) -> Stream:
+def stream(length: int) -> TrainingStream:
     count = np.arange(length, dtype=np.float32)
-    return Stream(
+    return TrainingStream(
         np.repeat(count[:, None], 40, axis=1),
         np.repeat(count[:, None], 52, axis=1),
         np.ones((length, 52), bool),
@@ -115,23 +115,23 @@ def stream(length: int) -> Stream:
 
 def test_what_is_shown_lies_the_look_ahead_behind_what_is_heard() -> None:
     begun = np.array([True, False])
-    window = delayed(stream(100), np.array([8, 60]), np.array([0, 8]), 10, begun)
+    window = window_at(stream(100), np.array([8, 60]), np.array([0, 8]), 10, begun)
     heard, shown = window.mels[..., 0], window.targets[..., 0]
     assert heard[:, 0].tolist() == [8, 60]
     assert torch.equal(heard[0], shown[0])
     assert torch.equal(heard[1] - 8, shown[1])
     assert torch.equal(window.visemes.float(), shown)
-    assert np.array_equal(window.moment, shown / 60)
+    assert np.array_equal(window.time, shown / 60)
     assert window.trust.min() == 1
 
 
 def test_what_a_stream_never_heard_teaches_nothing() -> None:
     begun = np.array([True, False])
-    window = delayed(stream(100), np.array([60, 60]), np.array([2, 2]), 4, begun)
+    window = window_at(stream(100), np.array([60, 60]), np.array([2, 2]), 4, begun)
     assert window.trust[:, :, 0].tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
     assert window.visemes.tolist() == [[UNKNOWN, UNKNOWN, 60, 61], [58, 59, 60, 61]]
     assert window.clip.tolist() == [[-1, -1, 0, 0], [0, 0, 0, 0]]
-    state = forgotten(((torch.ones(2, 3, 4), torch.ones(2, 5)), (torch.ones(2, 1),)), begun)
+    state = reset_state(((torch.ones(2, 3, 4), torch.ones(2, 5)), (torch.ones(2, 1),)), begun)
     for part in (part for network in state for part in network):
         assert not part[0].any()
         assert part[1].all()
@@ -214,13 +214,13 @@ def config(folder: Path, epochs: int) -> StudentRun:
 def test_words_are_learned_last_and_without_them_nothing_changes(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.streams.Aligner", Phones)
-    monkeypatch.setattr("quantize.steer.EPOCHS", 6)
+    monkeypatch.setattr("quantize.data.streams.Aligner", Phones)
+    monkeypatch.setattr("quantize.training.student_conditioning.EPOCHS", 6)
     run = config(recordings, 2)
     run = replace(run, model=replace(TINY, styles=("tones",)))
     steered = train_student(run, tmp_path / "steered")
     with monkeypatch.context() as patch:
-        patch.setattr("quantize.student.learn_steering", lambda *_: None)
+        patch.setattr("quantize.training.train_student.learn_steering", lambda *_: None)
         plain = train_student(run, tmp_path / "plain")
     assert isinstance(steered, Student)
     before = plain.state_dict()
@@ -228,16 +228,20 @@ def test_words_are_learned_last_and_without_them_nothing_changes(
     names = {"generator.wide.linear.weight", "generator.shared.weight"}
     assert moved.keys() == names
     for name in names:
-        assert torch.equal(moved[name][:, : -1 - LENGTH], before[name][:, : -1 - LENGTH])
-        assert not before[name][:, -LENGTH:].any()  # words began at zero
-        assert moved[name][:, -LENGTH:].any()
-        assert not torch.equal(moved[name][:, -1 - LENGTH], before[name][:, -1 - LENGTH])
+        assert torch.equal(
+            moved[name][:, : -1 - VISEME_FEATURES], before[name][:, : -1 - VISEME_FEATURES]
+        )
+        assert not before[name][:, -VISEME_FEATURES:].any()  # words began at zero
+        assert moved[name][:, -VISEME_FEATURES:].any()
+        assert not torch.equal(
+            moved[name][:, -1 - VISEME_FEATURES], before[name][:, -1 - VISEME_FEATURES]
+        )
 
     def jaw(due: str | None) -> float:
         control = run.model.at(2)
         if due:
-            control[0, -LENGTH + VISEMES.index(due)] = 1
-        faces, _, _ = steered(torch.zeros(1, 60, 40), control, steered.memory())
+            control[0, -VISEME_FEATURES + VISEMES.index(due)] = 1
+        faces, _, _ = steered(torch.zeros(1, 60, 40), control, steered.initial_state())
         return float(faces[0, 30:, INDEX["jawOpen"]].mean())
 
     with torch.no_grad():
@@ -250,13 +254,13 @@ def test_words_are_learned_last_and_without_them_nothing_changes(
 def test_a_run_ends_in_a_bundle_that_runs_and_resuming_changes_nothing(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run = config(recordings, 2)
     train_student(run, whole)
 
     with monkeypatch.context() as patch:
-        patch.setattr("quantize.loop._Run.save", stop_after(1))
+        patch.setattr("quantize.training.loop._Run.save", stop_after(1))
         with pytest.raises(KeyboardInterrupt):
             train_student(run, cut)
     first = torch.load(cut / "checkpoint.pt", weights_only=True)["net"]
@@ -285,7 +289,7 @@ def test_a_run_ends_in_a_bundle_that_runs_and_resuming_changes_nothing(
 
 
 def stop_after(times: int):
-    from quantize.loop import _Run
+    from quantize.training.loop import _Run
 
     save, saved = _Run.save, []
 
@@ -307,7 +311,7 @@ def test_other_settings_in_a_used_folder_are_refused(tmp_path: Path) -> None:
 def test_too_little_audio_for_a_batch_is_one_sentence(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     with pytest.raises(DataError, match="do not fill one batch of 99 streams"):
         train_student(replace(config(recordings, 1), batch=99), tmp_path / "run")
 

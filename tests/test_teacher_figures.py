@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from benchmarks.codebook import channels, components
-from benchmarks.emotion import accuracy, listeners, pitch, prosody
-from benchmarks.scope import bursts, figures
+from benchmarks.runtime.scope import bursts, figures
+from benchmarks.teachers.codebook_quality import channels, components
+from benchmarks.teachers.emotion_recognition import accuracy, listeners, pitch, prosody
 from edge.contract import INDEX, SAMPLE_RATE
-from quantize.codebook import Motion, explained
-from quantize.data import EMOTIONS
+from quantize.data.clips import EMOTIONS
+from quantize.training.train_codebook import Motion, explained
 
 pytestmark = pytest.mark.toolchain
 

@@ -21,22 +21,23 @@ import soundfile
 
 from edge.contract import INDEX, SAMPLE_RATE, ConfigError, InputError
 from edge.emotion import load_emotions
+from models.code_generator import CodeGenerator, GeneratorConfig, draw, generate
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig, Quantizer
 from models.embedding import Embedding, EmbeddingConfig, divergence, sample
-from models.generator import CodeGenerator, GeneratorConfig, draw, generate
 from models.teacher import LEVELS, Teacher, TeacherConfig, over
-from quantize import cli, loop
-from quantize.codebook import CodebookRun, train_codebook
-from quantize.data import EMOTIONS
-from quantize.loop import Schedule, fit
-from quantize.open import averaged, open_run
-from quantize.teacher import (
+from quantize import cli
+from quantize.data.clips import EMOTIONS
+from quantize.training import loop
+from quantize.training.checkpoint import averaged, open_run
+from quantize.training.loop import Schedule, fit
+from quantize.training.train_codebook import CodebookRun, train_codebook
+from quantize.training.train_teacher import (
     EXPRESSIVE,
     UPPER,
     between_classes,
     expression,
     faces_of,
-    masked,
+    mask_spans,
     one_hot,
 )
 
@@ -220,7 +221,7 @@ def test_unknown_indices_are_all_zero() -> None:
 
 def test_masking_hides_moments_and_bands_and_nothing_more() -> None:
     torch.manual_seed(0)
-    seen = masked(torch.full((8, 400, 40), 5.0))
+    seen = mask_spans(torch.full((8, 400, 40), 5.0))
     hidden = (seen < 0).float().mean().item()
     assert 0.02 < hidden < 0.3
     assert (seen[seen > 0] - 5.0).abs().max() < 1.0
@@ -313,7 +314,7 @@ def data(tmp_path: Path) -> list[str]:
 def test_every_teacher_trains_from_the_command_line_and_the_generator_stands_on_them(
     data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     small = tmp_path / "small.yaml"
     runs = {name: tmp_path / name for name in ("codebook", "emotion", "teacher", "generator")}
 
@@ -393,7 +394,7 @@ def stop_after(step: int) -> Callable[[Any], None]:
 def test_a_teacher_learns_from_shards_alone_and_goes_on_where_it_stopped(
     data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     prepared(data, tmp_path / "prepared")
     learn_from_shards(tmp_path / "whole")
     losses = [float(r["shape"]) for r in csv.DictReader((tmp_path / "whole" / "log.csv").open())]
@@ -401,7 +402,7 @@ def test_a_teacher_learns_from_shards_alone_and_goes_on_where_it_stopped(
     assert losses[-1] < 0.7 * losses[0]
 
     with monkeypatch.context() as patch:
-        patch.setattr("quantize.loop._Run.save", stop_after(2))
+        patch.setattr("quantize.training.loop._Run.save", stop_after(2))
         learn_from_shards(tmp_path / "cut", stopped=True)
     assert len(losses_of(tmp_path / "cut")) == 2
     learn_from_shards(tmp_path / "cut")
@@ -411,10 +412,10 @@ def test_a_teacher_learns_from_shards_alone_and_goes_on_where_it_stopped(
 def test_two_processes_take_the_same_steps_as_one_also_over_shards(
     data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.streams.Aligner", NoPhones)
+    monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     prepared(data, tmp_path / "prepared")
     # What each process hides at random, noise and moments, is its own.
-    monkeypatch.setattr("quantize.teacher.masked", lambda mels: mels)
+    monkeypatch.setattr("quantize.training.train_teacher.mask_spans", lambda mels: mels)
     regression(tmp_path / "one", 20)
     learn_from_shards(tmp_path / "taught_by_one")
     script = tmp_path / "two.py"

@@ -14,29 +14,35 @@ pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is no
 
 import soundfile
 
-from benchmarks.text import gain, summary
-from benchmarks.text_rows import others, places
+from benchmarks.teachers.text_branch import gain, summary
+from benchmarks.teachers.text_controls import others, places
 from edge.contract import INDEX, SAMPLE_RATE, MissingError
 from models.content import ContentConfig
 from models.sentence import SentenceEncoder, from_bert
 from models.teacher import Teacher, TeacherConfig
 from models.text import EMBEDDING, UPPER, TextBranch
-from quantize import text as text_module
-from quantize.data import Capture, Clip
-from quantize.phones import Aligner, Word, spelled
-from quantize.streams import Spoken, Stream
-from quantize.teacher import Lessons, TeacherRun, one_hot, train_teacher, upper_as_captured
-from quantize.text import (
+from quantize.data import word_embeddings as text_module
+from quantize.data.clips import Capture, Clip
+from quantize.data.phones import Aligner, Word, spelled
+from quantize.data.streams import LoadedClip, TrainingStream
+from quantize.data.word_embeddings import (
     NOTHING,
     PACKAGE,
     Pieces,
-    Said,
-    at_moments,
+    WordEmbeddings,
+    at_times,
+    embed_clips,
     in_windows,
-    know_words,
     of_words,
     read_safetensors,
     sentence_encoder,
+)
+from quantize.training.train_teacher import (
+    TeacherBatches,
+    TeacherRun,
+    one_hot,
+    train_teacher,
+    upper_as_captured,
 )
 
 pytestmark = [
@@ -59,7 +65,7 @@ def test_a_word_lies_on_the_faces_from_its_start_to_before_its_end() -> None:
     said = of_words([Word(0, 0.10, 0.20), Word(2, 0.30, 0.35)], ["place", "uh", "red"], lengths)
     # Faces at 1/60 s and on: 0.10 is face 5's own moment (6/60), 0.20 is face 11's (12/60).
     moments = (np.arange(24, dtype=np.float32) + 1) / 60
-    seen = at_moments(said, moments)
+    seen = at_times(said, moments)
     assert seen.shape == (24, EMBEDDING)
     wanted = np.zeros(24)
     wanted[5:11] = 5
@@ -69,17 +75,21 @@ def test_a_word_lies_on_the_faces_from_its_start_to_before_its_end() -> None:
 
 
 def test_a_window_of_two_clips_and_a_pause_takes_each_clip_s_words() -> None:
-    first = Said(np.array([[0.0, 1.0]], np.float32), np.full((1, EMBEDDING), 1, np.float32))
-    second = Said(np.array([[0.5, 1.0]], np.float32), np.full((1, EMBEDDING), 2, np.float32))
+    first = WordEmbeddings(
+        np.array([[0.0, 1.0]], np.float32), np.full((1, EMBEDDING), 1, np.float32)
+    )
+    second = WordEmbeddings(
+        np.array([[0.5, 1.0]], np.float32), np.full((1, EMBEDDING), 2, np.float32)
+    )
     clip = np.array([[0, 0, -1, 2, 2, 1]], np.int32)
     moment = np.array([[0.9, 1.0, 0.6, 0.4, 0.6, 0.6]], np.float32)
     seen = in_windows([first, NOTHING, second], clip, moment)
     assert seen[0, :, 7].tolist() == [1, 0, 0, 0, 2, 0]
 
 
-def spoken(name: str, text: str | None, source: str = "tones") -> Spoken:
+def spoken(name: str, text: str | None, source: str = "tones") -> LoadedClip:
     clip = Clip(f"{source}/{name}", source, "someone", "train", None, text=text)
-    return Spoken(clip, np.zeros(SAMPLE_RATE, np.int16), ())
+    return LoadedClip(clip, np.zeros(SAMPLE_RATE, np.int16), ())
 
 
 class SecondsPerWord:
@@ -102,13 +112,13 @@ def test_words_are_found_once_and_kept_beside_the_run(
     monkeypatch.setattr(SecondsPerWord, "asked", 0)
     clips = [spoken("a", "bin blue"), spoken("b", None), spoken("c", "a01", "emodb")]
     found = tmp_path / "words.npz"
-    made = know_words(clips, found, lengths)
+    made = embed_clips(clips, found, lengths)
     assert made[0].vectors[:, 0].tolist() == [3, 4]
     assert made[1] is NOTHING
     assert made[2] is NOTHING, "EMO-DB's text names a German sentence"
     assert SecondsPerWord.asked == 1
     clips.append(spoken("d", "set white now"))
-    again = know_words(clips, found, lengths)
+    again = embed_clips(clips, found, lengths)
     assert SecondsPerWord.asked == 2
     np.testing.assert_array_equal(again[0].times, made[0].times)
     np.testing.assert_array_equal(again[0].vectors, made[0].vectors)
@@ -121,7 +131,7 @@ def test_without_any_text_neither_aligner_nor_encoder_is_needed(
 ) -> None:
     monkeypatch.setattr(text_module, "Aligner", None)
     for _ in range(2):
-        assert know_words([spoken("b", None)], tmp_path / "words.npz") == [NOTHING]
+        assert embed_clips([spoken("b", None)], tmp_path / "words.npz") == [NOTHING]
 
 
 def test_a_missing_encoder_is_one_sentence_with_the_way_out(
@@ -238,7 +248,7 @@ def test_checkpoints_from_before_the_text_branch_still_fit() -> None:
 
 def test_phones_do_not_suggest_an_upper_face() -> None:
     ones = np.ones((2, 52), np.float32)
-    stream = Stream(
+    stream = TrainingStream(
         ones[:, :40], ones, ones > 0, np.zeros(2, np.int64), np.array([1.0, 0.4], np.float32),
         np.zeros(2, np.int32), np.zeros(2, np.float32), np.zeros((2, 0), np.float16),
     )  # fmt: skip
@@ -251,19 +261,19 @@ def test_phones_do_not_suggest_an_upper_face() -> None:
 
 def test_lessons_ask_phones_for_no_upper_face_where_words_teach_it() -> None:
     shape = (600, 52)
-    stream = Stream(
+    stream = TrainingStream(
         np.zeros((600, 40), np.float32), np.ones(shape, np.float32), np.ones(shape, bool),
         np.zeros(600, np.int64), np.full(600, 0.4, np.float32), np.zeros(600, np.int32),
         np.zeros(600, np.float32), np.zeros((600, 0), np.float16),
     )  # fmt: skip
 
     class OneRendition:
-        def get(self, epoch: int) -> Stream:
+        def get(self, epoch: int) -> TrainingStream:
             return stream
 
     for said, there in ((None, True), ([NOTHING], False)):
         run, clips = TeacherRun(("x",), batch=1), [spoken("a", "bin blue")]
-        lessons = Lessons(run, clips, OneRendition(), ["tones"], said)
+        lessons = TeacherBatches(run, clips, OneRendition(), ["tones"], said)
         assert lessons._stream.live[:, UPPER].any() == there
         assert lessons._stream.live[:, INDEX["jawOpen"]].all()
 
@@ -284,8 +294,8 @@ def test_a_teacher_with_the_flag_trains_its_branch_on_the_words_of_the_clips(
 ) -> None:
     splits = ("train", "train", "train", "validation")
     clips = [talker(tmp_path, f"c{k}", split) for k, split in enumerate(splits)]
-    monkeypatch.setattr("quantize.corpus.load", lambda folders: (clips, []))
-    monkeypatch.setattr("quantize.streams.Aligner", SecondsPerWord)
+    monkeypatch.setattr("quantize.data.corpus.load", lambda folders: (clips, []))
+    monkeypatch.setattr("quantize.data.streams.Aligner", SecondsPerWord)
     monkeypatch.setattr(text_module, "Aligner", SecondsPerWord)
     monkeypatch.setattr(text_module, "sentence_encoder", lambda: lengths)
     run = TeacherRun(
@@ -297,7 +307,7 @@ def test_a_teacher_with_the_flag_trains_its_branch_on_the_words_of_the_clips(
     moved = trained.text.out.weight.abs().sum(1)
     assert moved[UPPER.index(INDEX["browDownLeft"])] > 0, "the only upper shape captured"
     assert moved[UPPER.index(INDEX["browInnerUp"])] == 0
-    kept = know_words([spoken("c0", "bin blue", "t")], tmp_path / "run" / "words.npz")
+    kept = embed_clips([spoken("c0", "bin blue", "t")], tmp_path / "run" / "words.npz")
     assert kept[0].times.tolist() == [[0.0, 1.0], [1.0, 2.0]]
 
 
@@ -412,9 +422,9 @@ def test_the_real_aligner_finds_no_words_in_silence_and_knows_which_it_left_out(
     assert aligner.words(np.zeros(1600, np.float32), "bin blue at f two now") == ()
 
 
-def sentence(words: int, value: float) -> Said:
+def sentence(words: int, value: float) -> WordEmbeddings:
     times = np.stack([np.arange(words), np.arange(words) + 0.5], 1).astype(np.float32)
-    return Said(times, np.full((words, EMBEDDING), value, np.float32))
+    return WordEmbeddings(times, np.full((words, EMBEDDING), value, np.float32))
 
 
 def test_another_sentence_s_words_stand_at_this_sentence_s_times() -> None:

@@ -15,10 +15,11 @@ pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is no
 import soundfile
 
 from edge.contract import INDEX, InputError, MissingError
-from quantize.data import DataError, UnfitClipError, load
-from quantize.sheet import first_timecode, read_csv, timecode, write_sheet
-from quantize.targets import seen_at_sixty, to_sixty
-from quantize.video import film_take, frame_times, frames, landmarker, phone_take, probe
+from quantize.data.blendshape_csv import first_timecode, read_csv, timecode, write_sheet
+from quantize.data.clips import DataError, UnfitClipError
+from quantize.data.load import load
+from quantize.data.targets import seen_at_sixty, to_sixty
+from quantize.data.video import film_take, frame_times, frames, landmarker, phone_take, probe
 
 pytestmark = [
     pytest.mark.toolchain,

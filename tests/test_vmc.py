@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from edge.contract import ARKIT_52, BlendshapeFrame, ConfigError, Floats, MissingError, Sink
-from edge.osc import message
 from edge.outputs import open_output
-from edge.outputs.common import Shapes
+from edge.outputs.common import ShapeSelection
+from edge.outputs.osc import message
 from edge.outputs.tables import pascal
-from edge.outputs.udp import Target
+from edge.outputs.udp import UdpTarget
 from edge.outputs.vmc import Vmc
 
 WEIGHTS = (np.arange(52, dtype=np.float32) + 1) / np.float32(64)
@@ -107,8 +107,8 @@ def test_an_absent_receiver_costs_nothing() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    target = Target("127.0.0.1", port)  # nobody listens there any more
-    sink = Vmc(target, Shapes(), {"case": "", "preset": "", "role": "", "bones": "none"})
+    target = UdpTarget("127.0.0.1", port)  # nobody listens there any more
+    sink = Vmc(target, ShapeSelection(), {"case": "", "preset": "", "role": "", "bones": "none"})
     for _ in range(20):
         sink.send(frame())
     assert target.failed == 0
@@ -117,7 +117,7 @@ def test_an_absent_receiver_costs_nothing() -> None:
 
 
 def test_refused_datagrams_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    target = Target("127.0.0.1", 9)
+    target = UdpTarget("127.0.0.1", 9)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             target.send(b"x" * 70_000)  # more than a datagram holds

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 from edge.contract import ConfigError, Sink
 from edge.outputs.common import (
     COMMON,
-    Shapes,
-    Stage,
+    PacedSink,
+    ShapeSelection,
     numbers,
     pairs,
     read_fps,
@@ -18,14 +18,14 @@ from edge.outputs.common import (
 )
 from edge.outputs.facecap import FaceCap
 from edge.outputs.ifacialmocap import IFacialMocap
-from edge.outputs.json_text import Json
+from edge.outputs.json_text import JsonOutput
 from edge.outputs.livelink import LiveLink
-from edge.outputs.named import Osc
-from edge.outputs.udp import Target
+from edge.outputs.named import NamedOsc
+from edge.outputs.udp import UdpTarget
 from edge.outputs.vmc import Vmc
 from edge.outputs.vrchat import VRChat
 
-Make = Callable[[Target, Shapes, Mapping[str, str]], Sink]
+Make = Callable[[UdpTarget, ShapeSelection, Mapping[str, str]], Sink]
 
 # Scheme -> (sink, default port, its own options).
 SCHEMES: dict[str, tuple[Make, int, Mapping[str, tuple[str, ...]]]] = {
@@ -34,8 +34,8 @@ SCHEMES: dict[str, tuple[Make, int, Mapping[str, tuple[str, ...]]]] = {
     "livelink": (LiveLink, 11111, LiveLink.OPTIONS),
     "ifacialmocap": (IFacialMocap, 49983, IFacialMocap.OPTIONS),
     "facecap": (FaceCap, 9000, {}),
-    "osc": (Osc, 9000, Osc.OPTIONS),
-    "json": (Json, 9100, {}),
+    "osc": (NamedOsc, 9000, NamedOsc.OPTIONS),
+    "json": (JsonOutput, 9100, {}),
 }
 NAMELESS = ("livelink", "facecap")
 """Schemes that send places, not names: a rename would be silently lost."""
@@ -65,7 +65,7 @@ def open_output(url: str, delay: float = 0.0) -> Sink:
     if options["rename"] and parts.scheme in NAMELESS:
         raise ConfigError(f"{where}: {parts.scheme} sends no names; drop rename")
     area = options["region"]
-    shapes = Shapes(
+    shapes = ShapeSelection(
         region(area),
         pairs(where, "rename", options["rename"]),
         head=area in ("all", "no-gaze"),
@@ -78,10 +78,10 @@ def open_output(url: str, delay: float = 0.0) -> Sink:
     fps = read_fps(where, options["fps"])
     gain = numbers(where, "gain", options["gain"], 1.0)
     offset = numbers(where, "offset", options["offset"], 0.0)
-    target = Target(parts.hostname, default if port is None else port)
+    target = UdpTarget(parts.hostname, default if port is None else port)
     try:
         sink = make(target, shapes, {**options, "fps": str(fps), "where": where})
     except ConfigError:
         target.close()
         raise
-    return Stage(sink, fps, gain, offset, options["mirror"] == "1")
+    return PacedSink(sink, fps, gain, offset, options["mirror"] == "1")

@@ -24,7 +24,7 @@ COMMON = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shapes:
+class ShapeSelection:
     """What the templates are built from; nothing here is looked at again while faces flow."""
 
     names: tuple[str, ...] = ARKIT_52
@@ -66,7 +66,7 @@ def region(name: str) -> tuple[str, ...]:
     return tuple(n for n in ARKIT_52 if n.startswith(starts) and not n.startswith(without))
 
 
-class Stage:
+class PacedSink:
     """Changes the values, thins the faces and hands them to a scheme."""
 
     def __init__(self, sink: Sink, fps: int, gain: Floats, offset: Floats, mirror: bool) -> None:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 
 from edge.contract import BlendshapeFrame
-from edge.osc import Bundles, message
-from edge.outputs.common import Shapes
+from edge.outputs.common import ShapeSelection
+from edge.outputs.osc import Bundles, message
 from edge.outputs.stamp import stamp
 from edge.outputs.turn import eyes, head
-from edge.outputs.udp import Target
+from edge.outputs.udp import UdpTarget
 
 DEGREES = 180 / math.pi
 
@@ -35,7 +35,9 @@ ORDER = (
 class FaceCap:
     """``/HT``, ``/HR``, ``/ELR`` and ``/ERR`` (degrees), then ``/W`` for each shape."""
 
-    def __init__(self, target: Target, shapes: Shapes, _options: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: UdpTarget, shapes: ShapeSelection, _options: Mapping[str, str]
+    ) -> None:
         self._target, self._shapes, self._at = target, shapes, shapes.at
         turns: list[tuple[bytes, int]] = []
         if shapes.head:

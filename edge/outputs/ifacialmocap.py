@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping
 
 from edge.contract import BlendshapeFrame, ConfigError
-from edge.outputs.common import Shapes
+from edge.outputs.common import ShapeSelection
 from edge.outputs.tables import suffixed
 from edge.outputs.turn import eyes, head
-from edge.outputs.udp import Target
+from edge.outputs.udp import UdpTarget
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ class IFacialMocap:
 
     OPTIONS = {"version": ("1", "2"), "names": ("suffix", "full")}  # noqa: RUF012
 
-    def __init__(self, target: Target, shapes: Shapes, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: UdpTarget, shapes: ShapeSelection, options: Mapping[str, str]
+    ) -> None:
         if shapes.stamp:
             raise ConfigError(f"{options['where']}: iFacialMocap has no stamp; drop stamp")
         self._target, self._shapes, self._at = target, shapes, shapes.at

@@ -6,17 +6,19 @@ import json
 from collections.abc import Mapping
 
 from edge.contract import BlendshapeFrame
-from edge.outputs.common import Shapes
-from edge.outputs.udp import Target
+from edge.outputs.common import ShapeSelection
+from edge.outputs.udp import UdpTarget
 
 THOUSANDTHS = [f"{i / 1000:g}" for i in range(1001)]
 """Formatting 52 floats takes longer than everything else; three decimals are enough to see."""
 
 
-class Json:
+class JsonOutput:
     """``frame``, time stamps, emotion, ``head`` (radians) and ``weights`` by name."""
 
-    def __init__(self, target: Target, shapes: Shapes, _options: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: UdpTarget, shapes: ShapeSelection, _options: Mapping[str, str]
+    ) -> None:
         self._target, self._shapes, self._at = target, shapes, shapes.at
         self._parts = [""] * (2 * len(shapes.names))
         keys = [json.dumps(shapes.called(name, name)) for name in shapes.names]

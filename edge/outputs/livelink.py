@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge.contract import BlendshapeFrame, ConfigError
-from edge.outputs.common import Shapes
+from edge.outputs.common import ShapeSelection
 from edge.outputs.turn import angles
-from edge.outputs.udp import Target
+from edge.outputs.udp import UdpTarget
 
 
 def packet(device: str, subject: str, fps: int) -> bytearray:
@@ -29,7 +29,9 @@ class LiveLink:
 
     OPTIONS = {"name": (), "device": ()}  # noqa: RUF012
 
-    def __init__(self, target: Target, shapes: Shapes, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: UdpTarget, shapes: ShapeSelection, options: Mapping[str, str]
+    ) -> None:
         if shapes.stamp:
             raise ConfigError(f"{options['where']}: Live Link has no place for a stamp; drop stamp")
         name = options["name"] or "edge"

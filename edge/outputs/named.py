@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge.contract import BlendshapeFrame, ConfigError
-from edge.osc import Bundles, message
-from edge.outputs.common import Shapes
+from edge.outputs.common import ShapeSelection
+from edge.outputs.osc import Bundles, message
 from edge.outputs.stamp import stamp
-from edge.outputs.udp import Target
+from edge.outputs.udp import UdpTarget
 
 
-class Osc:
+class NamedOsc:
     """``/blendshapes`` with 52 floats in ``ARKIT_52`` order, or ``/blendshape name value``.
 
     An ``address`` with ``{name}`` in it (``/face/{name}``) carries the value alone.
@@ -19,7 +19,9 @@ class Osc:
 
     OPTIONS = {"form": ("array", "named"), "address": ()}  # noqa: RUF012
 
-    def __init__(self, target: Target, shapes: Shapes, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: UdpTarget, shapes: ShapeSelection, options: Mapping[str, str]
+    ) -> None:
         self._target, self._shapes, self._at = target, shapes, shapes.at
         self._array = options["form"] == "array"
         address = options["address"] or ("/blendshapes" if self._array else "/blendshape")

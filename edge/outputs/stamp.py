@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from edge.contract import BlendshapeFrame
-from edge.osc import message
+from edge.outputs.osc import message
 
 
 def stamp(frame: BlendshapeFrame, delay: float) -> bytes:

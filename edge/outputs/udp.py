@@ -15,7 +15,7 @@ RESOLVE_EVERY = 30.0
 """Seconds between look-ups of a host's name: its address may change under DHCP."""
 
 
-class Target:
+class UdpTarget:
     """An unconnected UDP socket and where it sends.
 
     Unconnected, because a connected one raises on every second send while nobody listens.

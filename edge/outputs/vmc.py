@@ -12,12 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge.contract import BlendshapeFrame, ConfigError
-from edge.osc import Bundles, message
-from edge.outputs.common import Shapes
+from edge.outputs.common import ShapeSelection
+from edge.outputs.osc import Bundles, message
 from edge.outputs.stamp import stamp
 from edge.outputs.tables import EMOTIONS, VRM0, VRM1, extend, inputs_of, matrix, pascal
 from edge.outputs.turn import eyes, head, unity
-from edge.outputs.udp import Target
+from edge.outputs.udp import UdpTarget
 
 VAL = "/VMC/Ext/Blend/Val"
 MOODS = ("happy", "angry", "sad", "relaxed", "surprised")
@@ -36,7 +36,9 @@ class Vmc:
         "bones": ("none", "head", "eyes", "all"),
     }
 
-    def __init__(self, target: Target, shapes: Shapes, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: UdpTarget, shapes: ShapeSelection, options: Mapping[str, str]
+    ) -> None:
         if options["case"] and options["preset"]:
             raise ConfigError(
                 f"{options['where']}: case belongs to the 52 shapes, preset replaces them; drop one"

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge.contract import BlendshapeFrame, Floats
-from edge.osc import LARGEST, Datagram, message
-from edge.outputs.common import Shapes
+from edge.outputs.common import ShapeSelection
+from edge.outputs.osc import LARGEST, Datagram, message
 from edge.outputs.stamp import stamp
 from edge.outputs.tables import UNIFIED, VISEMES, extend, inputs_of, matrix
-from edge.outputs.udp import Target
+from edge.outputs.udp import UdpTarget
 
 ROOT = "/avatar/parameters/"
 EPSILON = 0.002
@@ -27,7 +27,9 @@ class VRChat:
 
     OPTIONS = {"mode": ("unified", "visemes"), "prefix": ()}  # noqa: RUF012
 
-    def __init__(self, target: Target, shapes: Shapes, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: UdpTarget, shapes: ShapeSelection, options: Mapping[str, str]
+    ) -> None:
         self._target, self._shapes = target, shapes
         self._every, self._seen = int(options["fps"]), 0
         self._visemes = options["mode"] == "visemes"

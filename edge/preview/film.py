@@ -17,7 +17,7 @@ import numpy as np
 
 from edge.contract import SAMPLE_RATE, BlendshapeFrame, InputError, MissingError, UsageError
 from edge.preview.replay import read_clip
-from edge.preview.server import Server, about
+from edge.preview.server import PreviewServer, about
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Film:
         count = len(self._rows) * FILM_FPS // 60
         with (
             tempfile.TemporaryDirectory() as folder,
-            closing(Server(0, files, pictures.put, 4 * SIDE * SIDE, pause=0.0)) as server,
+            closing(PreviewServer(0, files, pictures.put, 4 * SIDE * SIDE, pause=0.0)) as server,
             running(
                 [self._tools[0], *flags(folder), f"{server.url}?fps={FILM_FPS}&side={SIDE}"]
             ) as browser,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract import ARKIT_52, EdgeError, Floats, InputError
-from edge.preview.server import PORT, Server, about
+from edge.preview.server import PORT, PreviewServer, about
 
 EXAMPLES = """\
 examples:
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     try:
-        with closing(Server(args.port, replay_files(args.record, args.clip))) as server:
+        with closing(PreviewServer(args.port, replay_files(args.record, args.clip))) as server:
             print(f"open {server.url}; Ctrl-C ends it", flush=True)
             while not stop.wait(3600):  # with a limit, or Windows would not see Ctrl-C
                 pass

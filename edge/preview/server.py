@@ -43,7 +43,7 @@ def about(mode: str, title: str) -> bytes:
     return json.dumps(facts | {"emotions": list(load_emotions()[0])}).encode()
 
 
-class Server:
+class PreviewServer:
     """Serves ``page/`` and ``files``, and a web socket at ``/live``."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""``edge.cuda`` and TensorRT's engine on the libcuda of ``libcuda.c``, through a real package.
+"""The CUDA calls and TensorRT's engine on the libcuda of ``libcuda.c``, through a real package.
 
 TensorRT itself is the one of ``tests/fake_gpu.py``; its kernels are host functions in the stream.
 """
@@ -15,9 +15,9 @@ import numpy as np
 
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import Floats, MissingError
-from edge.cuda import Cuda, open_cuda
-from edge.engine import OnnxEngine
-from edge.engine_trt import TensorrtEngine
+from edge.inference.engine import OnnxEngine
+from edge.inference.tensorrt.cuda import Cuda, open_cuda
+from edge.inference.tensorrt.engine_trt import TensorrtEngine
 from tests.fake_gpu import Engine, FakeGpu, FakeTensorrt
 
 DRIVER = ctypes.CDLL("libcuda.so.1")

@@ -1,0 +1,1 @@
+"""How true and how legible the faces are, beside what else could move a face."""

@@ -1,0 +1,157 @@
+"""What known words and a style do to the face: ``python -m benchmarks.accuracy.steering``.
+
+The whole runtime hears the test clips of which the text is known: alone; with each word sent when
+it begins, as a speech engine's word marks come; with the rest of the sentence sent at each word;
+with all words sent before the clip; with another sentence's words at the same times; and in each
+style. Words are timed by pocketsphinx. Writes ``results/steering.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks import RESULTS
+from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
+from edge.pipeline import Pipeline
+from edge.words import spell
+from quantize.data.phones import Aligner, spelled
+from quantize.data.targets import LEARNED
+from quantize.evaluation.predict import open_pipeline
+from quantize.evaluation.record import write_record
+from quantize.evaluation.scoring import score
+from quantize.evaluation.test_clips import MADE_SILENCE, PAIRED, TestClip, load_test_clips
+
+CLIPS = (*PAIRED, "LibriVox, unseen talker")
+"""EMO-DB's sentences are German and its texts not written down."""
+
+Told = list[tuple[float, str]]
+"""Each word of a clip and the second that it begins at."""
+
+
+def words_of(clips: Sequence[TestClip]) -> dict[str, Told]:
+    """What is said when in the clips whose text is known and fits."""
+    aligner, found = Aligner(), {}
+    for trial in tqdm(clips, desc="finding the words"):
+        if trial.text:
+            written = spelled(trial.text)
+            words = aligner.words(trial.samples, trial.text)
+            found[trial.id] = [(word.start, written[word.place]) for word in words]
+    return found
+
+
+def of_others(clips: Sequence[TestClip], told: dict[str, Told]) -> dict[str, Told]:
+    """The next clip's words of the same set, at this clip's times."""
+    found = {}
+    for name in CLIPS:
+        ids = [t.id for t in clips if t.set == name and t.id in told]
+        for mine, other in zip(ids, [*ids[1:], *ids[:1]], strict=True):
+            words = [word for _, word in told[other]]
+            times = [at for at, _ in told[mine]]
+            found[mine] = [(at, words[k % len(words)]) for k, at in enumerate(times) if words]
+    return found
+
+
+def faces_told(pipeline: Pipeline, samples: Floats, told: Told, ahead: bool = False) -> Floats:
+    """The faces (n, 52) of a clip; texts are sent when they begin, or all before the clip."""
+    pipeline.restart()
+    frames, heard = [], 0
+    for seconds, text in told:
+        now = 0 if ahead else round(seconds * SAMPLE_RATE)
+        frames += pipeline.push(AudioBlock(samples[heard:now], heard, 0.0))
+        pipeline.expect(spell(text), seconds if ahead else 0.0)
+        heard = now
+    frames += pipeline.push(AudioBlock(samples[heard:], heard, 0.0)) + pipeline.flush(0.0)
+    return np.stack([frame.weights for frame in frames])
+
+
+def rest_of(told: Told) -> Told:
+    """At each word the rest of the sentence."""
+    return [(at, " ".join(word for _, word in told[k:])) for k, (at, _) in enumerate(told)]
+
+
+def pull(
+    plain: dict[str, Floats], styled: dict[str, Floats], habit: Floats, unseen: Sequence[TestClip]
+) -> dict[str, float]:
+    """How far unseen voices come to move each shape as much as a style's talker does (52,).
+
+    Of standard deviations: ``share`` of the way there, and the cosine between the two ways.
+    """
+    before, after = (np.concatenate([f[t.id] for t in unseen]).std(0) for f in (plain, styled))
+    live = [INDEX[name] for name in LEARNED]
+    went, way = (after - before)[live], (habit - before)[live]
+    share = float(went @ way / (way @ way))
+    return {"share": share, "cosine": share * float(np.linalg.norm(way) / np.linalg.norm(went))}
+
+
+STYLED = {"facegood": "FACEGOOD, unseen clip", "grid_s1": "GRID s1, unseen sentences"}
+"""Where the captured face of a style is found that nobody trained on."""
+
+
+def measure(bundle: Bundle, clips: Sequence[TestClip]) -> dict[str, Any]:
+    """Every way of telling on the sets that it can be told on."""
+    told = words_of(clips)
+    known = {t.set for t in clips if t.id in told}
+    worded = [t for t in clips if t.set in known]
+    ways = {
+        "each word at its mark": (told, False),
+        "the rest of the sentence at each mark": ({k: rest_of(v) for k, v in told.items()}, False),
+        "all words beforehand": (told, True),
+        "another sentence's words beforehand": (of_others(clips, told), True),
+    }
+    pipeline = open_pipeline(bundle, None)
+    plain = {t.id: faces_told(pipeline, t.samples, []) for t in clips}
+    found: dict[str, Any] = {"nothing": score(plain, clips, None)}
+    for way, (words, ahead) in ways.items():
+        faces = {t.id: faces_told(pipeline, t.samples, words.get(t.id, []), ahead) for t in worded}
+        found[way] = score(faces, worded, None)
+    pulls: dict[str, dict[str, float]] = {}
+    unseen = [t for t in clips if t.set in CLIPS[2:]]
+    for name in bundle.styles:
+        habit = np.concatenate([t.truth for t in clips if t.set == STYLED[name]]).std(0)
+        for amount in (0.5, 1.0):
+            pipeline = open_pipeline(bundle, None)
+            pipeline.set_style(name, amount)
+            faces = {t.id: faces_told(pipeline, t.samples, []) for t in clips}
+            pulls[f"{name} {amount:g}"] = pull(plain, faces, habit, unseen)
+        found[f"style {name}"] = score(faces, clips, None)
+    return {"ways": found, "pull": pulls}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Hear, score, write."""
+    p = argparse.ArgumentParser("benchmarks.accuracy.steering", description=__doc__.split("\n")[0])
+    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p.add_argument("--bundle", type=Path, default=DEFAULT, metavar="DIR")
+    p.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
+    args = p.parse_args(argv)
+    try:
+        bundle = read_bundle(args.bundle)
+        if not bundle.reads_words:
+            raise InputError(f"{args.bundle}: this bundle reads no words; distil one that does")
+        results = measure(
+            bundle, [t for t in load_test_clips(args.data, CLIPS) if t.set != MADE_SILENCE]
+        )
+        for way, sets in results["ways"].items():
+            for name, row in sets.items():
+                lips = row.get("contrasts", {}).get("auc_mean")
+                figures = [row.get("r_jaw"), row.get("r_mouth_live"), lips]
+                print(f"{way:38} {name:28}", *(f"{v:.3f}" if v else "    -" for v in figures))
+        print(json.dumps(results["pull"], indent=1))
+        print(f"written: {write_record('steering', results, args.out, args.bundle)}")
+    except EdgeError as error:
+        print(f"benchmarks.accuracy.steering: {error}", file=sys.stderr)
+        return error.status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""JSON records to the tables and plots of README.md and docs/."""

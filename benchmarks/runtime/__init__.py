@@ -1,0 +1,1 @@
+"""Cost, latency and endurance of the runtime."""

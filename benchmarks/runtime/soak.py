@@ -1,0 +1,267 @@
+"""Long runs: does memory grow, does latency stay, is every face accounted for?
+
+python -m benchmarks.runtime.soak --hours 24   simulated clock: audio and faults as fast as they go
+python -m benchmarks.runtime.soak --minutes 30  real time, on a PipeWire server with random faults
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from benchmarks import RESULTS
+from benchmarks.runtime.loop_thread import rss_mb
+from benchmarks.runtime.sound_server import SoundServer, missing_tools, voice
+from edge.audio.fresh_queue import FreshQueue
+from edge.audio.microphone import Microphone
+from edge.bundle import DEFAULT, read_bundle
+from edge.contract import SAMPLE_RATE, AudioBlock, BlendshapeFrame
+from edge.inference.engine import open_engines
+from edge.pipeline import Pipeline
+from edge.run_stats import RunStats
+from edge.runtime import run
+from quantize.evaluation.record import write_record
+
+BLOCK = SAMPLE_RATE // 100
+
+
+class Count:
+    """A sink that counts, and sees to it that every face is finite and in range."""
+
+    def __init__(self) -> None:
+        self.faces = self.broken = 0
+
+    def send(self, frame: BlendshapeFrame) -> None:
+        """Count."""
+        self.faces += 1
+        self.broken += not (frame.weights.min() >= 0 and frame.weights.max() <= 1)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class SimulatedMicrophone:
+    """The demo voice from a device that drifts, bursts, is lost and breaks, on its own clock."""
+
+    state = "listening"
+
+    def __init__(self, hours: float, seed: int, watch: Callable[[float], None]) -> None:
+        self.now = 0.0
+        self._end, self._watch = hours * 3600, watch
+        self._random, self._voice = random.Random(seed), voice(60)
+        self._queue: FreshQueue[AudioBlock] = FreshQueue(12)
+        self._n, self._period = 0, 0.01 * 1.0001  # 100 ppm slow
+        self.lost = self.stalls = self.broken = self.reconnects = 0
+        self._next = self._arrival()
+
+    @property
+    def dropped(self) -> int:
+        """Blocks forgotten."""
+        return self._queue.dropped
+
+    def clock(self) -> float:
+        """Simulated seconds."""
+        return self.now
+
+    def _arrival(self) -> float:
+        return (self._n + 1) * self._period + self._random.random() * 0.005
+
+    def _deliver(self) -> None:
+        samples = self._voice[self._n * BLOCK % (len(self._voice) - BLOCK) :][:BLOCK]
+        dice = self._random.random()
+        if dice < 2e-5:
+            samples, self.broken = np.full(BLOCK, np.nan, np.float32), self.broken + 1
+        captured = (self._n + 1) * self._period
+        self._queue.put(AudioBlock(samples, self._n * BLOCK, captured))
+        self._n += 1
+        if 2e-5 <= dice < 5e-5:
+            # Once in some minutes the device is away for up to 5 s.
+            self._n += self._random.randrange(1, 500)
+            self.lost += 1
+        self._next = self._arrival()
+
+    def read(self, timeout: float) -> AudioBlock | None:
+        """As a real one, but the clock jumps instead of waiting."""
+        if self.now >= self._end:
+            raise EOFError
+        if self._random.random() < 2e-5:
+            self.now += self._random.uniform(0.02, 1.0)  # the machine had other things to do
+            self.stalls += 1
+        self._watch(self.now)
+        till = self.now + timeout
+        while self._next <= self.now:
+            self._deliver()
+        if not len(self._queue):
+            if self._next > till:
+                self.now = till + 1e-9
+                return None
+            self.now = self._next
+            self._deliver()
+        return self._queue.get(0)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Samples:
+    """Memory, latency and speed at regular times."""
+
+    def __init__(self, score: RunStats, every: float) -> None:
+        self._score, self._every, self._next = score, every, every
+        self.rows: list[dict[str, float]] = []
+        self._real = time.perf_counter()
+
+    def __call__(self, now: float) -> None:
+        """Take one if it is time."""
+        if now >= self._next:
+            self._next += self._every
+            p50, p99 = self._score.latency_ms()
+            row = {"s": now, "rss_mb": rss_mb(), "p50_ms": p50, "p99_ms": p99}
+            self.rows.append(row | {"real_s": time.perf_counter() - self._real})
+
+
+def verdict(score: RunStats, sink: Count, rows: list[dict[str, float]]) -> dict[str, Any]:
+    """Counters and whether they are exact; growth from a tenth of the run (warm by then) on."""
+    settled = rows[len(rows) // 10 :]
+    rss, p99 = [r["rss_mb"] for r in settled], [r["p99_ms"] for r in settled]
+    return {
+        "captured": score.captured,
+        "shown": score.faces,
+        "dropped": dict(score.dropped),
+        "at_rest": score.rested,
+        "received": sink.faces,
+        "broken_faces": sink.broken,
+        "exact": score.captured == score.faces + sum(score.dropped.values())
+        and sink.faces == score.faces + score.rested + 1,
+        "rss_growth_mb": round(rss[-1] - rss[0], 3),
+        "p99_ms_min_max": [round(min(p99), 2), round(max(p99), 2)],
+        "p99_ms_overall": round(score.quantile_ms(0.99), 2),
+    }
+
+
+def simulate(hours: float, seed: int) -> dict[str, Any]:
+    """Hours of audio at full speed."""
+    score, sink, bundle = RunStats(), Count(), read_bundle(DEFAULT)
+    samples = Samples(score, max(60.0, hours * 3600 / 200))
+    source = SimulatedMicrophone(hours, seed, samples)
+    pipeline = Pipeline(bundle, open_engines(bundle))
+    began, worked = time.perf_counter(), time.process_time()
+    run(source, pipeline, [sink], threading.Event(), score, source.clock)
+    spent, worked = time.perf_counter() - began, time.process_time() - worked
+    return {
+        "bundle": bundle.hash,
+        "hours": source.now / 3600,
+        "times_real_time": round(source.now / spent, 1),
+        "times_real_time_of_cpu": round(source.now / worked, 1),
+        "device_lost": source.lost,
+        "stalls": source.stalls,
+        "nan_blocks": source.broken,
+        "audio_blocks_dropped": source.dropped,
+        **verdict(score, sink, samples.rows),
+        "samples": samples.rows,
+    }
+
+
+def hurt(server: SoundServer, rng: random.Random) -> str:
+    """One random fault, over before this returns."""
+    kind = rng.choice(("unplugged", "frozen", "restarted", "nan", "quiet"))
+    away = rng.uniform(0.5, 4.0)
+    if kind == "unplugged":
+        server.unplug("mic")
+        time.sleep(away)
+        server.plug("mic")
+    elif kind == "frozen":
+        server.freeze(True)
+        time.sleep(away)
+        server.freeze(False)
+    elif kind == "restarted":
+        server.kill()
+        time.sleep(away)
+        server.start()
+        server.plug("mic")
+    elif kind == "nan":
+        server.play("mic", np.full(int(away * SAMPLE_RATE), np.nan, np.float32))
+        time.sleep(away)
+    else:
+        server.mute("mic")
+        time.sleep(away)
+    server.play("mic", voice(600))
+    return kind
+
+
+def live(minutes: float, seed: int) -> dict[str, Any]:
+    """Minutes on PipeWire, a fault about every 15 s."""
+    rng, server, faults = random.Random(seed), SoundServer(), dict[str, int]()
+    try:
+        server.plug("mic")
+        server.play("mic", voice(600))
+        score, sink, bundle, stop = RunStats(), Count(), read_bundle(DEFAULT), threading.Event()
+        samples, pipeline = Samples(score, 5.0), Pipeline(bundle, open_engines(bundle))
+        with closing(Microphone("mic.monitor", 12, wait=True)) as source:
+            thread = threading.Thread(target=run, args=(source, pipeline, [sink], stop, score))
+            thread.start()
+            began = time.monotonic()
+            next_fault = began + 15
+            while (now := time.monotonic()) < began + minutes * 60:
+                samples(now - began)
+                if now >= next_fault:
+                    kind = hurt(server, rng)
+                    faults[kind] = faults.get(kind, 0) + 1
+                    next_fault = time.monotonic() + rng.uniform(5, 25)
+                time.sleep(0.2)
+            stop.set()
+            thread.join()
+            reconnects, dropped = source.reconnects, source.dropped
+    finally:
+        server.close()
+    head = {"bundle": bundle.hash, "minutes": minutes, "faults": faults, "reconnects": reconnects}
+    head["audio_blocks_dropped"] = dropped
+    return head | verdict(score, sink, samples.rows) | {"samples": samples.rows}
+
+
+def plot(name: str, rows: list[dict[str, float]]) -> None:
+    """Memory and latency over time, beside the JSON."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (above, below) = pyplot.subplots(2, sharex=True, figsize=(8, 5))
+    hours = [r["s"] / 3600 for r in rows]
+    above.plot(hours, [r["rss_mb"] for r in rows])
+    above.set_ylabel("RSS, MB")
+    for key in ("p50_ms", "p99_ms"):
+        below.plot(hours, [r[key] for r in rows], label=key[:3])
+    below.set_ylabel("latency, ms")
+    below.set_xlabel("hours")
+    below.legend()
+    figure.savefig(RESULTS / f"{name}.png", dpi=110)
+
+
+def main() -> None:
+    """Run one of the two, print the verdict, write JSON and plot."""
+    p = argparse.ArgumentParser("benchmarks.runtime.soak", description=__doc__)
+    p.add_argument("--hours", type=float, default=24.0, help="of simulated audio")
+    p.add_argument("--minutes", type=float, help="in real time instead")
+    p.add_argument("--seed", type=int, default=0)
+    args = p.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    if args.minutes and (absent := missing_tools()):
+        raise SystemExit(f"soak: not installed: {', '.join(absent)}")
+    name = "soak_live" if args.minutes else "soak_simulated"
+    found = live(args.minutes, args.seed) if args.minutes else simulate(args.hours, args.seed)
+    print("\n".join(f"{k}: {v}" for k, v in found.items() if k != "samples"))
+    print(write_record(name, found, RESULTS))
+    plot(name, found["samples"])
+
+
+if __name__ == "__main__":
+    main()

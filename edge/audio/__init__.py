@@ -1,0 +1,1 @@
+"""Microphones, files and pipes to ``AudioBlock`` at 16 kHz."""

@@ -1,0 +1,38 @@
+"""Slow codes drawn from what the generator thinks likely: another face for the same words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.contract import Floats
+
+SPAN = 8
+"""Faces for which a slow code stands (DEEPTalk's upper level, at 60 a second)."""
+
+
+class CodeSampler:
+    """Draws slow codes, seeded, where the networks would pass on the mean over all of them.
+
+    Fast codes stay the mean: drawing them as well was measured to double what it costs the lips,
+    for faces that differ hardly more (docs/teachers.md, one voice, many faces).
+    """
+
+    def __init__(self, vectors: Floats, temperature: float, seed: int) -> None:
+        """``vectors`` (K, D) of the slow codes; ``temperature`` above 0."""
+        self._vectors, self._temperature = vectors, np.float32(temperature)
+        self._random = np.random.default_rng(seed)
+        self._drawn = vectors[0]
+
+    def draw(self, latent: Floats, logits: Floats, face: int) -> Floats:
+        """Put the code of face number ``face`` into the first D of ``latent`` (..., D + D').
+
+        ``logits`` (..., 2 K) begin with the slow level. A code is drawn where its span begins and
+        held, as in the codebook. Changes ``latent`` in place and returns it.
+        """
+        if face % SPAN == 0:
+            # The largest of log-chance plus Gumbel noise is a draw from the softmax.
+            noise = self._random.gumbel(size=len(self._vectors)).astype(np.float32)
+            chances = logits.reshape(-1)[: len(self._vectors)]
+            self._drawn = self._vectors[int(np.argmax(chances + self._temperature * noise))]
+        latent[..., : len(self._drawn)] = self._drawn
+        return latent

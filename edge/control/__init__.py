@@ -1,0 +1,1 @@
+"""OSC control datagrams to changes of the running face."""

@@ -1,0 +1,268 @@
+"""What can change while faces flow: checked in any thread, done between two faces."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edge.bundle import Bundle
+from edge.config import Config, changed
+from edge.contract import BlendshapeFrame, EdgeError, Sink
+from edge.emotion import emotion_named, load_emotions
+from edge.pipeline import Pipeline
+from edge.words import spell
+
+log = logging.getLogger(__name__)
+
+DEPTH = 128
+"""Commands that may wait for the next face."""
+A_FACE = 16
+"""Commands done between two faces; each takes a few microseconds."""
+RELOAD_EVERY = 1.0
+"""Seconds between two looks at the file: reading it costs the faces some milliseconds."""
+
+LIVE_KEYS = {"to", "lookahead", "gains", "emotion"}
+"""What a reload can change; the rest takes effect when edge-run starts again."""
+
+
+class Inbox:
+    """Calls that other threads ask the frame loop to make; forgets the oldest when full."""
+
+    def __init__(self) -> None:
+        self._calls: deque[Callable[[], None]] = deque(maxlen=DEPTH)
+        self.dropped = 0
+
+    def put(self, call: Callable[[], None]) -> None:
+        """Ask for a call that cannot fail and takes microseconds."""
+        self.dropped += len(self._calls) == DEPTH
+        self._calls.append(call)
+
+    def drain(self) -> None:
+        """Make the calls; by the frame loop only."""
+        for _ in range(min(A_FACE, len(self._calls))):
+            self._calls.popleft()()
+
+
+class Outputs:
+    """The sinks of the ``to`` URLs as one; each can be switched off and on, numbered from 1."""
+
+    def __init__(self, urls: Sequence[str], open_output: Callable[[str], Sink]) -> None:
+        self._open_output = open_output
+        self._sinks = self.prepare(urls)
+        self._off: set[str] = set()
+        self._on = list(self._sinks.values())
+
+    def prepare(self, urls: Sequence[str]) -> dict[str, Sink]:
+        """URL to sink, those that are open already as they are; all or nothing."""
+        have: dict[str, Sink] = getattr(self, "_sinks", {})
+        fresh: dict[str, Sink] = {}
+        try:
+            for url in urls:
+                if url not in have and url not in fresh:
+                    fresh[url] = self._open_output(url)
+        except EdgeError:
+            for sink in fresh.values():
+                sink.close()
+            raise
+        return {url: have[url] if url in have else fresh[url] for url in urls}
+
+    def adopt(self, sinks: dict[str, Sink]) -> None:
+        """Send to these from now on; whoever is left out sees a neutral face first."""
+        for url, sink in self._sinks.items():
+            if url not in sinks:
+                sink.send(_closed())
+                sink.close()
+        self._sinks = sinks
+        self._choose()
+
+    def enable(self, number: int, on: bool) -> None:
+        """Switch the output on or off; a receiver that hears no more sees a neutral face first."""
+        if number > len(self._sinks):  # a reload took it away meanwhile
+            return
+        url = list(self._sinks)[number - 1]
+        if not on and url not in self._off:
+            self._sinks[url].send(_closed())
+        (self._off.discard if on else self._off.add)(url)
+        self._choose()
+
+    def _choose(self) -> None:
+        self._on = [sink for url, sink in self._sinks.items() if url not in self._off]
+
+    def listed(self) -> list[dict[str, Any]]:
+        """For the status: URL and whether it is on, in the order of their numbers."""
+        return [{"to": url, "on": url not in self._off} for url in list(self._sinks)]
+
+    def __len__(self) -> int:
+        return len(self._sinks)
+
+    def send(self, frame: BlendshapeFrame) -> None:
+        """To every output that is on."""
+        for sink in self._on:
+            sink.send(frame)
+
+    def close(self) -> None:
+        """Close all."""
+        for sink in self._sinks.values():
+            sink.close()
+
+
+def _closed() -> BlendshapeFrame:
+    return BlendshapeFrame(np.zeros(52, np.float32), 0, time.monotonic())
+
+
+class LiveSettings:
+    """The running face as a person may steer it.
+
+    Methods are called from any thread. They only look and leave a call in ``inbox``; a value that
+    cannot be is a ``ValueError``.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        pipeline: Pipeline,
+        outputs: Outputs,
+        config: Config,
+        load: Callable[[], Config] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``load`` reads the configuration again; ``None`` where none was named."""
+        self.bundle, self.pipeline, self.outputs, self.config = bundle, pipeline, outputs, config
+        self.inbox = Inbox()
+        self.pending: dict[str, Any] = {}
+        """What was asked for and waits for engines that can do it."""
+        self.gains = dict(config.gains)
+        self._load, self._clock = load, clock
+        self._read_at = float("-inf")
+        self._reading = threading.Lock()
+        load_emotions()  # now, because later it would hold up a face
+        pipeline.face.set_gains(self.gains)
+        self._set_emotion(config)
+
+    def emotion(self, word: str, intensity: float, blend: float | None = None) -> None:
+        """Show an emotion from now on."""
+        seconds = self.config.emotion.blend if blend is None else blend
+        turn = self.pipeline.face.emotion_blend.turn
+        show = partial(turn, emotion_named(word), intensity, seconds)
+        self.inbox.put(partial(self.pipeline.follow_voice_emotion, None))
+        self.inbox.put(show)
+        self.pending.pop("emotion", None)
+
+    def emotion_auto(self) -> None:
+        """Let the face show the emotion of the voice; the one that is shown fades out."""
+        blend, turn = self.config.emotion.blend, self.pipeline.face.emotion_blend.turn
+        self.inbox.put(partial(turn, None, 0.0, blend))
+        if self.pipeline.voice_emotion:
+            self.inbox.put(partial(self.pipeline.follow_voice_emotion, blend))
+        else:
+            self.wait_for("emotion", "auto")
+
+    def text(self, words: str, seconds: float) -> None:
+        """Words that will be heard from so many seconds from now on; ``""`` is silence."""
+        if not self.bundle.reads_words:
+            self.wait_for("text", [words, seconds])
+        elif len(sounds := spell(words)) or not words:  # nothing to spell is no reason to forget
+            self.inbox.put(partial(self.pipeline.expect, sounds, seconds))
+
+    def style(self, name: str, amount: float) -> None:
+        """Take on so much of the habits of a captured face; one of the bundle's."""
+        if not self.bundle.styles:
+            self.wait_for("style", [name, amount])
+        elif name in self.bundle.styles:
+            self.inbox.put(partial(self.pipeline.set_style, name, amount))
+        else:
+            raise ValueError(f"this bundle has the styles {', '.join(self.bundle.styles)}")
+
+    def wait_for(self, what: str, value: Any) -> None:
+        """Keep what the engines cannot use yet."""
+        if what not in self.pending:
+            log.info("control: %s is kept until a bundle can use it", what)
+        self.pending[what] = value
+
+    def gain(self, shape: str, value: float) -> None:
+        """Show a shape so many times as strong."""
+        self.gains = {**self.gains, shape: value}
+        if value == 1.0:
+            del self.gains[shape]
+        self.inbox.put(partial(self.pipeline.face.set_gains, self.gains))
+
+    def lookahead(self, ms: int) -> None:
+        """Hear so much of the future; one of the bundle's."""
+        if ms not in self.bundle.offered_ms:
+            raise ValueError(f"this bundle offers {', '.join(map(str, self.bundle.offered_ms))} ms")
+        self.inbox.put(partial(self.pipeline.set_lookahead, self.bundle.offered_ms[ms]))
+
+    def neutral(self, on: bool) -> None:
+        """Hold the rest pose, or let it go."""
+        self.inbox.put(partial(setattr, self.pipeline.face, "neutral", on))
+
+    def mute(self, on: bool) -> None:
+        """Do not let audio move the face, or let it."""
+        self.inbox.put(partial(setattr, self.pipeline.face, "muted", on))
+
+    def output(self, number: int, on: bool) -> None:
+        """Switch an output, numbered from 1."""
+        if not 1 <= number <= len(self.outputs):
+            raise ValueError(f"there is no output {number}")
+        self.inbox.put(partial(self.outputs.enable, number, on))
+
+    def reload(self) -> bool:
+        """Read the configuration again in a thread of its own; ``False`` if just done."""
+        now = self._clock()
+        if now - self._read_at < RELOAD_EVERY or self._reading.locked():
+            return False
+        self._read_at = now
+        if self._load is None:
+            log.warning("reload: edge-run was started without --config, there is nothing to read")
+        else:
+            threading.Thread(target=self.read_again, name="reload", daemon=True).start()
+        return True
+
+    def read_again(self) -> None:
+        """The work of ``reload``: a bad file is refused and everything stays as it is."""
+        assert self._load is not None
+        with self._reading:
+            try:
+                new = self._load()
+                faces = self.bundle.lookahead
+                if new.lookahead is not None:
+                    if new.lookahead not in self.bundle.offered_ms:
+                        offered = ", ".join(map(str, self.bundle.offered_ms))
+                        raise ValueError(f"lookahead {new.lookahead}: the bundle offers {offered}")
+                    faces = self.bundle.offered_ms[new.lookahead]
+                sinks = self.outputs.prepare(new.to)
+            except (EdgeError, ValueError) as error:
+                log.error("reload refused, the old configuration runs on: %s", error)
+                return
+            self.inbox.put(partial(self._adopt, new, faces, sinks))
+
+    def _adopt(self, new: Config, faces: int, sinks: dict[str, Sink]) -> None:
+        """Do what differs between the two files; what OSC has set since stays otherwise."""
+        keys, self.config = changed(self.config, new), new
+        if "to" in keys:
+            self.outputs.adopt(sinks)
+        if "lookahead" in keys:
+            self.pipeline.set_lookahead(faces)
+        if "gains" in keys:
+            self.gains = dict(new.gains)
+            self.pipeline.face.set_gains(self.gains)
+        if "emotion" in keys:
+            self._set_emotion(new)
+        done = [key for key in keys if key in LIVE_KEYS]
+        log.info("reload: %s", f"changed {', '.join(done)}" if done else "nothing to change now")
+        if later := [key for key in keys if key not in LIVE_KEYS]:
+            log.warning("reload: takes effect when edge-run starts again: %s", ", ".join(later))
+
+    def _set_emotion(self, config: Config) -> None:
+        wanted, mood = config.emotion, self.pipeline.face.emotion_blend
+        if wanted.name is not None:
+            mood.turn(emotion_named(wanted.name), wanted.intensity, wanted.blend)
+        elif mood.name is not None:
+            mood.turn(None, 0.0, wanted.blend)

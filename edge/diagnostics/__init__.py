@@ -1,0 +1,1 @@
+"""``edge-run --doctor`` and ``--probe``."""

@@ -1,0 +1,1 @@
+"""Faces and sound to files."""

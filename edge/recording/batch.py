@@ -1,0 +1,201 @@
+"""``edge-batch``: a folder of audio files to a folder of recorded faces."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge.audio import audio_file as audio
+from edge.bundle import DEFAULT, PRECISIONS, Bundle, read_bundle
+from edge.config import Config, parse, plain, read_config
+from edge.contract import ConfigError, EdgeError, Engine, InputError, Sink, UsageError
+from edge.inference.engine import ENGINES, open_engines
+from edge.pipeline import Pipeline
+from edge.recording.face_record import FORMATS, SUFFIXES, open_record
+from edge.runtime import Offline, run_offline
+from edge.service.logs import set_up_logs
+from edge.wiring import edgetalk_version, faces_of, make_pipeline
+
+log = logging.getLogger("edge")
+
+EXAMPLES = """\
+examples:
+  edge-batch takes/ --out faces/                       a CSV of 52 columns for each file
+  edge-batch takes/ --out faces/ --format livelink     as an iPhone's Live Link Face records
+  edge-batch takes/ --out faces/ --format glb --force  animated glTF, all of it again
+
+exit status: 0 all done or up to date, else that of the first file that failed (66 for one that
+cannot be read); the others are done nevertheless. 2 usage, 69 something is missing
+"""
+
+
+def record_file(path: str, where: str, pipeline: Pipeline, sinks: Iterable[Sink] = ()) -> Offline:
+    """An audio file to a recording (as ``open_record`` names it), whole or not at all."""
+    record = open_record(where)
+    try:
+        result = run_offline(path, pipeline, [*sinks, record])
+        record.close()
+    finally:
+        record.discard()
+    return result
+
+
+class Batch:
+    """Does one file after another and keeps the score; each has its own fresh start."""
+
+    def __init__(self, out: Path, form: str, config: Config, force: bool = False) -> None:
+        """``MissingError`` or ``UsageError`` where no face could be made."""
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out}: a file, not a folder; choose another place")
+        self._out, self._form, self._config, self._force = out, form, config, force
+        self._bundle: Bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
+        self._lookahead = faces_of(config.lookahead, self._bundle)
+        self._engines: tuple[Engine, Engine] = open_engines(
+            self._bundle, config.engine, config.precision
+        )
+        self._taken: dict[Path, Path] = {}
+        self.done, self.skipped, self.failed = 0, 0, dict[str, str]()
+        self.status = 0
+        self._audio = self._cpu = 0.0
+
+    def do(self, path: Path, folder: Path) -> None:
+        """One file of ``folder`` to its place in ``out``; what goes wrong is kept and told."""
+        goal = (self._out / path.relative_to(folder)).with_suffix(SUFFIXES[self._form])
+        try:
+            if other := self._taken.get(goal):
+                raise InputError(f"{path}: its faces would overwrite those of {other.name}")
+            self._taken[goal] = path
+            if not self._force and _up_to_date(goal, path, self._form):
+                self.skipped += 1
+                return
+            try:
+                goal.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(f"--out {goal.parent}: {error.strerror}") from error
+            pipeline = make_pipeline(self._config, self._bundle, self._engines, self._lookahead)
+            result = record_file(str(path), f"{self._form}:{goal}", pipeline)
+        except EdgeError as error:
+            log.error("%s", error)
+            self.failed[str(path)] = str(error)
+            self.status = self.status or error.status
+            return
+        self.done += 1
+        self._audio += result.audio_s
+        self._cpu += result.audio_s * result.cpu_s_per_audio_s
+
+    def summary(self) -> dict[str, Any]:
+        """What was done, for ``--json``."""
+        return {
+            "done": self.done,
+            "up_to_date": self.skipped,
+            "failed": self.failed,
+            "audio_s": round(self._audio, 3),
+            "cpu_s_per_audio_s": round(self._cpu / self._audio, 5) if self._audio else None,
+            "bundle": self._bundle.hash,
+        }
+
+
+def _up_to_date(goal: Path, source: Path, form: str) -> bool:
+    """``ConfigError`` if ``goal`` is in the other of the two formats that end in .csv."""
+    if not goal.exists():
+        return False
+    if SUFFIXES[form] == ".csv":
+        with goal.open("rb") as file:
+            found = "livelink" if file.read(9) == b"Timecode," else "csv"
+        if found != form:
+            raise ConfigError(
+                f"{goal}: there already, as {found} and not {form}; choose another --out, "
+                "or --force to overwrite it"
+            )
+    return goal.stat().st_mtime >= source.stat().st_mtime
+
+
+def find_audio(folder: Path) -> list[Path]:
+    """The audio files in a folder and below, by name; ``InputError`` if there are none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; for a file use edge-run --offline --record")
+    found = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in audio.SUFFIXES and p.is_file()
+    )
+    if not found:
+        raise InputError(f"{folder}: no audio in it ({', '.join(audio.SUFFIXES)})")
+    return found
+
+
+def _with_progress(paths: Sequence[Path]) -> Iterable[Path]:
+    """The same paths, with a bar where somebody can see it."""
+    if not sys.stderr.isatty():
+        return paths
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return paths
+    bar: Iterable[Path] = tqdm(paths, unit="file")
+    return bar
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        "edge-batch",
+        description="A folder of audio files to recorded faces, as edge-run --offline makes them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument(
+        "folder", type=Path, help=f"searched for {', '.join(audio.SUFFIXES)}, folders below too"
+    )
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="same names and folders")
+    p.add_argument("--format", choices=FORMATS, default="csv", help="(default: %(default)s)")
+    p.add_argument("--force", action="store_true", help="also what is newer than its audio")
+    p.add_argument("--json", action="store_true", help="machine-readable summary")
+    p.add_argument("--config", metavar="FILE", help="edge.yaml, for gains and emotion")
+    p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
+    p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
+    p.add_argument("--engine", choices=ENGINES, help="what runs the networks (default: auto)")
+    p.add_argument("--precision", choices=PRECISIONS, help="of the networks")
+    p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
+    p.add_argument("--version", action="version", version=f"edge-batch {edgetalk_version()}")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    args = parser().parse_args(argv)
+    set_up_logs(program="edge-batch")
+    try:
+        config = _config(args)
+        paths = find_audio(args.folder)
+        batch = Batch(args.out, args.format, config, args.force)
+        for path in _with_progress(paths):
+            batch.do(path, args.folder)
+    except EdgeError as error:
+        log.error("%s", error)
+        return error.status
+    except KeyboardInterrupt:
+        log.error("stopped; the same command goes on from here")
+        return 130
+    if args.json:
+        print(json.dumps(batch.summary()))
+    else:
+        print(f"{batch.done} done, {batch.skipped} up to date, {len(batch.failed)} failed")
+    return batch.status
+
+
+def _config(args: argparse.Namespace) -> Config:
+    keys = ("bundle", "lookahead", "engine", "precision", "seed")
+    given = {key: value for key in keys if (value := getattr(args, key)) is not None}
+    config = read_config(Path(args.config)) if args.config else Config()
+    try:
+        return parse(plain(config) | given, "command line")
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

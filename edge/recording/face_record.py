@@ -1,0 +1,189 @@
+"""Faces to a file: plain CSV, Live Link Face's CSV, JSON or animated glTF."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from edge.contract import (
+    ARKIT_52,
+    FPS,
+    INDEX,
+    BlendshapeFrame,
+    ConfigError,
+    faces_within,
+)
+from edge.outputs.tables import LONE, opposite, pascal
+from edge.outputs.turn import ANGLES, angles
+from edge.recording.gltf import Glb
+
+
+class Format(Protocol):
+    """Faces to bytes, in pieces that are written one after another."""
+
+    head: bytes
+    """Begins the file."""
+
+    def row(self, frame: BlendshapeFrame) -> bytes:
+        """One face."""
+
+    def tail(self) -> bytes:
+        """Ends the file."""
+
+
+class CsvRecord:
+    """``time_s`` (audio time of the face) and the 52 ARKit names, four decimals."""
+
+    head = ("time_s," + ",".join(ARKIT_52) + "\n").encode()
+
+    def row(self, frame: BlendshapeFrame) -> bytes:
+        """One line."""
+        weights = ",".join([f"{w:.4f}" for w in frame.weights.tolist()])
+        return f"{frame.time:.5f},{weights}\n".encode()
+
+    def tail(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+# The app's recordings have each right direction before its left one, unlike its datagrams.
+RECORDED = [opposite(name) if name in LONE else name for name in ARKIT_52]
+
+
+class LiveLinkCsvRecord:
+    """As Epic's Live Link Face app exports a take: 52 shapes, then 9 angles in radians.
+
+    ``Timecode`` is ``hh:mm:ss:ff.fff`` of the audio, ff in 1/60 s.
+    """
+
+    head = (",".join(["Timecode,BlendShapeCount", *map(pascal, RECORDED), *ANGLES]) + "\n").encode()
+    _AT = tuple(INDEX[name] for name in RECORDED)
+
+    def row(self, frame: BlendshapeFrame) -> bytes:
+        """One line."""
+        seconds, frames = divmod(faces_within(frame.end), FPS)
+        minutes, seconds = divmod(seconds, 60)
+        code = f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}:{frames:02}.000,61"
+        weights = frame.weights[list(self._AT)].tolist()
+        return (code + "".join([f",{v:.10f}" for v in (*weights, *angles(frame))]) + "\n").encode()
+
+    def tail(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class JsonRecord:
+    """One document: ``fps``, ``names``, and ``frames`` with time, weights, head and emotion."""
+
+    def __init__(self) -> None:
+        start = {"format": "edgetalk-faces", "version": 1, "fps": FPS, "names": ARKIT_52}
+        self.head = (json.dumps(start)[:-1] + ', "frames": [').encode()
+        self._between = "\n"
+
+    def row(self, frame: BlendshapeFrame) -> bytes:
+        """One object, on a line of its own."""
+        face = {
+            "time": round(frame.time, 5),
+            "weights": [round(w, 4) for w in frame.weights.tolist()],
+            "head": [round(a, 4) for a in frame.head.tolist()],
+            "level_db": round(frame.level_db, 1),
+            "emotion": frame.emotion,
+            "emotion_strength": round(frame.emotion_strength, 3),
+        }
+        between, self._between = self._between, ",\n"
+        return (between + json.dumps(face)).encode()
+
+    def tail(self) -> bytes:
+        """The brackets that close it."""
+        return b"\n]}\n"
+
+
+FORMATS: dict[str, Callable[[], Format]] = {
+    "csv": CsvRecord,
+    "livelink": LiveLinkCsvRecord,
+    "json": JsonRecord,
+    "glb": Glb,
+}
+SUFFIXES = {"csv": ".csv", "livelink": ".csv", "json": ".json", "glb": ".glb"}
+
+
+class FaceRecord:
+    """A sink that writes beside the goal and renames when closed.
+
+    So the goal is whole or as it was, whatever ends the run. A face that does not go forward in
+    time (at rest without audio, or the neutral one at the end) has no place in it. A disk that
+    fails stops the recording, not the faces; ``close`` says so.
+    """
+
+    duty = "record"
+
+    def __init__(self, path: Path, form: Format) -> None:
+        self._path, self._form, self._end = path, form, 0
+        self._partial = path.with_name(path.name + ".part")
+        self._failed: ConfigError | None = None
+        try:
+            self._file = self._partial.open("wb")
+        except OSError as error:
+            raise self._told(error) from error
+        self._write(form.head)
+
+    def _told(self, error: OSError) -> ConfigError:
+        return ConfigError(f"--record {self._path}: {error.strerror}; choose another place")
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._failed = self._told(error)
+            self.discard()
+
+    def send(self, frame: BlendshapeFrame) -> None:
+        """Append one face."""
+        if frame.end > self._end and not self._file.closed:
+            self._end = frame.end
+            self._write(self._form.row(frame))
+
+    def close(self) -> None:
+        """Put the finished file in its place; ``ConfigError`` if it could not be written."""
+        if not self._file.closed:
+            self._write(self._form.tail())
+        if not self._file.closed:
+            try:
+                self._file.close()
+                self._partial.replace(self._path)
+            except OSError as error:
+                self._failed = self._told(error)
+                self._partial.unlink(missing_ok=True)
+        if self._failed:
+            raise self._failed
+
+    def discard(self) -> None:
+        """Forget it all; what lay there before stays. Nothing happens once closed."""
+        if not self._file.closed:
+            with suppress(OSError):  # what is still buffered cannot be written either
+                self._file.close()
+            self._partial.unlink(missing_ok=True)
+
+
+def open_record(where: str) -> FaceRecord:
+    """``OUT.csv``, ``OUT.json``, ``OUT.glb``, or ``FORMAT:OUT`` for any name.
+
+    Raises ``ConfigError`` for an unknown format or a place that cannot be written.
+    """
+    form, colon, rest = where.partition(":")
+    if colon and form in FORMATS:
+        return FaceRecord(Path(rest), FORMATS[form]())
+    if colon and form.isalpha():
+        raise ConfigError(
+            f"--record {where}: unknown format '{form}'; known: {', '.join(FORMATS)}"
+            f" (a file of that name is ./{where})"
+        )
+    suffix = Path(where).suffix.lower()
+    for form, known in SUFFIXES.items():
+        if suffix == known:
+            return FaceRecord(Path(where), FORMATS[form]())
+    choice = ", ".join(f"{form}:{where}" for form in FORMATS)
+    raise ConfigError(f"--record {where}: which format? Write {choice}, or end it in .csv")

@@ -1,0 +1,1 @@
+"""What a running ``edge-run`` tells systemd, the journal, Prometheus and a terminal."""

@@ -1,0 +1,61 @@
+"""A score and its source to one line of figures, for systemd, the journal and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class FaceCounts(Protocol):
+    """What the loop counts. A score may also have ``dropped``, faces not sent by reason."""
+
+    faces: int
+    rested: int
+
+    def latency_ms(self) -> tuple[float, float]:
+        """Median and 99th percentile."""
+
+
+class AudioCounts(Protocol):
+    """Where audio comes from. A microphone also has ``state``, ``listening`` or not."""
+
+    @property
+    def dropped(self) -> int:
+        """Blocks of audio forgotten."""
+
+
+def drops(score: FaceCounts, source: AudioCounts) -> dict[str, int]:
+    """What was lost, by reason; ``audio`` counts blocks, the others faces."""
+    by_reason: Mapping[str, int] = getattr(score, "dropped", {})
+    return {**by_reason, "audio": source.dropped}
+
+
+class StatusLine:
+    """Lines that say what happened since the line before."""
+
+    def __init__(self, score: FaceCounts, source: AudioCounts, now: float) -> None:
+        self._score, self._source = score, source
+        self._then = (now, score.faces, score.rested, self._dropped())
+
+    def _dropped(self) -> int:
+        return sum(drops(self._score, self._source).values())
+
+    def line(self, now: float) -> tuple[str, bool]:
+        """The figures, and whether there was trouble: something dropped, or no audio at all."""
+        score = self._score
+        now_then = (now, score.faces, score.rested, self._dropped())
+        seconds, faces, rested, dropped = (
+            new - old for new, old in zip(now_then, self._then, strict=True)
+        )
+        self._then = now_then
+        p50, p99 = score.latency_ms()
+        state = getattr(self._source, "state", "")
+        mic = f"microphone {state}; " if state else ""
+        if not faces:
+            heard = state == "listening"
+            mic = "microphone listening, no audio; " if heard else "waiting for microphone; "
+        text = (
+            f"{(faces + rested) / max(seconds, 1e-9):.1f} faces/s, latency p50 {p50:.1f} ms, "
+            f"p99 {p99:.1f} ms, {rested:.0f} at rest, {dropped:.0f} dropped"
+        )
+        return mic + text, bool(dropped or not faces)

@@ -1,0 +1,1 @@
+"""Recordings to clips, and clips to training streams."""

@@ -1,0 +1,184 @@
+"""``--data`` to what a training hears: recordings said anew, or what ``prepare`` made of some."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from edge.contract import ARKIT_52, ConfigError
+from quantize.data.augment import Rooms
+from quantize.data.clips import Clip, DataError
+from quantize.data.load import load
+from quantize.data.phones import Phone
+from quantize.data.renditions import read_rooms
+from quantize.data.shards import VERSION, read
+from quantize.data.streams import (
+    LoadedClip,
+    TrainingStream,
+    joined,
+    load_audio,
+    render_all,
+    render_as_recorded,
+)
+from quantize.data.targets import LEARNED, Scale, fit_scales
+
+LEARNED_SHAPES = np.isin(ARKIT_52, LEARNED)
+"""(52,) channels learned from speech; shards hold brows and eyes too."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a training hears and is judged by."""
+
+    spoken: Sequence[LoadedClip]
+    """Training clips, as ``TrainingStream.clip`` counts them; clips of shards have no samples."""
+    scales: dict[str, Scale]
+    """Of each source that pairs a voice with a face."""
+    validation: Sequence[TrainingStream]
+    """Clips held back, as they are."""
+    make: Callable[[int], TrainingStream]
+    """All training clips in one stream, said for the ``k``-th time."""
+    times: int
+    """How often they can be said differently."""
+
+
+def read_corpus(
+    data: Sequence[str],
+    out: Path,
+    noise: str | None,
+    seed: int,
+    repeat: dict[str, int],
+    times: int,
+    upper: bool = False,
+    speech: bool = False,
+) -> Corpus:
+    """The clips under ``data``; ``repeat`` says how often a source is used at one time.
+
+    ``data`` is folders of recordings, or the one folder that ``prepare`` made. Raises ``DataError``
+    where nothing can be learned. With ``upper`` the captured upper face is a target too: words may
+    move it; from a voice alone ``edge.idle_motion`` draws it better. With ``speech`` streams hold
+    features of ``speech_encoder``; shards do where they were prepared so.
+    """
+    shards = [d for d in data if any(Path(d).glob("shards/*.tar"))]
+    if shards and len(data) > 1:
+        raise ConfigError(
+            f"{shards[0]} holds shards: give it alone, made by edge-quantize prepare from all data"
+        )
+    if shards and noise:
+        raise ConfigError(f"{shards[0]} holds shards: noise is mixed in by prepare --noise")
+    if shards:
+        if upper:
+            raise ConfigError(f"{shards[0]}: shards hold no words' times; train from recordings")
+        corpus = _prepared(Path(shards[0]), repeat, times)
+    else:
+        corpus = _recorded(data, out, read_rooms(noise), seed, repeat, times, upper, speech)
+    if not any(scale.live.any() for scale in corpus.scales.values()):
+        raise DataError("no clip pairs a voice with a moving face; nothing can be learned")
+    return corpus
+
+
+def _recorded(
+    data: Sequence[str],
+    out: Path,
+    rooms: Rooms,
+    seed: int,
+    repeat: dict[str, int],
+    times: int,
+    upper: bool,
+    speech: bool,
+) -> Corpus:
+    clips, _ = load([Path(d) for d in data])
+    training = [c for c in clips if c.split == "train"]
+    spoken = load_audio(training, out / "phones.json", partial(tqdm, desc="listening"))
+    learned = fit_scales(training)
+    scales = _paired(fit_scales(training, ARKIT_52) if upper else learned, spoken)
+    held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
+    validation = [
+        render_as_recorded(s, learned, speech) for s in load_audio(held, out / "phones.json")
+    ]
+    make = partial(_render, spoken, scales, rooms, seed, repeat, speech)
+    return Corpus(spoken, scales, validation, make, times)
+
+
+def _render(
+    spoken: Sequence[LoadedClip],
+    scales: dict[str, Scale],
+    rooms: Rooms,
+    seed: int,
+    repeat: dict[str, int],
+    speech: bool,
+    k: int,
+) -> TrainingStream:
+    return render_all(spoken, scales, rooms, seed * 1000 + k, repeat, speech)
+
+
+def _paired(scales: dict[str, Scale], spoken: Sequence[LoadedClip]) -> dict[str, Scale]:
+    """The scales of the sources that are heard, in the order of their names."""
+    heard = {s.clip.source for s in spoken}
+    return {source: scales[source] for source in sorted(heard & scales.keys())}
+
+
+def _prepared(folder: Path, repeat: dict[str, int], times: int) -> Corpus:
+    told, shards = _note(folder), folder / "shards"
+    spoken = [_spoken(clip) for clip, _ in read(shards, "train")]
+    scales = {
+        source: Scale(
+            *(np.array(scale[k], np.float32) * LEARNED_SHAPES for k in ("zero", "factor"))
+        )
+        for source, scale in told["scales"].items()
+    }
+    held = (_taught(stream) for _, stream in read(shards, "validation"))
+    at = {s.clip.id: k for k, s in enumerate(spoken)}
+    return Corpus(
+        spoken,
+        _paired(scales, spoken),
+        [stream for stream in held if stream.live.any()],
+        partial(_unpack, shards, at, repeat),
+        min(times, told["renditions"]),
+    )
+
+
+def _note(folder: Path) -> dict[str, Any]:
+    """What ``prepare`` noted, if all it wrote is there."""
+    path = folder / "prepared.json"
+    if not path.exists():
+        raise DataError(f"{path} is missing; run edge-quantize prepare to its end, or copy it too")
+    told: dict[str, Any] = json.loads(path.read_text())
+    if told.get("version") != VERSION:
+        raise DataError(
+            f"{folder}: shards of another version of EdgeTalk; make them again with "
+            "edge-quantize prepare"
+        )
+    if gone := [name for name in told["shards"] if not (folder / "shards" / name).exists()]:
+        raise DataError(f"{folder}/shards/{gone[0]} is missing; copy or prepare it again")
+    return told
+
+
+def _spoken(told: dict[str, Any]) -> LoadedClip:
+    """A training clip as far as a shard tells of it."""
+    known = {k: told[k] for k in ("id", "source", "speaker", "emotion", "level", "text")}
+    phones = tuple(Phone(**p) for p in told["phones"])
+    clip = Clip(split="train", audio=None, phones=phones, **known)
+    return LoadedClip(clip, np.zeros(0, np.int16), phones)
+
+
+def _unpack(shards: Path, at: dict[str, int], repeat: dict[str, int], k: int) -> TrainingStream:
+    parts = []
+    for clip, stream in read(shards, "train", k):
+        place = np.where(stream.clip < 0, -1, at[clip["id"]]).astype(np.int32)
+        parts += [replace(_taught(stream), clip=place)] * repeat.get(clip["source"], 1)
+    return joined(parts)
+
+
+def _taught(stream: TrainingStream) -> TrainingStream:
+    """The stream without what is not learned from speech."""
+    return replace(
+        stream, targets=stream.targets * LEARNED_SHAPES, live=stream.live & LEARNED_SHAPES
+    )

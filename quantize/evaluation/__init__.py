@@ -1,0 +1,1 @@
+"""Predicted faces to figures."""

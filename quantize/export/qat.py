@@ -1,0 +1,211 @@
+"""Quantisation-aware training: int8 weights learn to say what the fp32 student says.
+
+Plain torch: weights and activations are rounded on the way forward, gradients pass straight through
+(Jacob et al. 2018). Activation peaks stay as calibrated. Seeded, and resumable after every round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import trange
+
+from models.layers import Gru, gru_cell
+from models.student import GeneratorOutput, Student
+from quantize.export.calibrate import CalibrationWindows, cut
+from quantize.training.loop import cosine
+
+log = logging.getLogger(__name__)
+
+STREAMS, FACES, WINDOWS = 24, 150, 10
+"""A round: so many streams side by side, cut into so many windows of so many faces."""
+RATE = 2e-5
+"""Peak learning rate, down to a hundredth by a cosine."""
+LATENT = 0.1
+"""Weight of the latent's error beside that of the faces; likewise the next."""
+CODES = 1.0
+"""Of the divergence of the codes' chances: the likeliest code should stay it (``compare``)."""
+
+Peaks = Mapping[str, float]
+
+
+def round_weight(weight: Tensor) -> Tensor:
+    """Weights (out, in) as ``rewrite.quantise_weight`` will store them."""
+    scale = weight.detach().abs().amax(dim=1).clamp_min(1e-6) / 127
+    zero = torch.zeros(len(scale), dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -128, 127)
+
+
+def round_activation(x: Tensor, peak: float) -> Tensor:
+    """An activation as QuantizeLinear will see it."""
+    return torch.fake_quantize_per_tensor_affine(x, peak / 127, 0, -128, 127)
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None, peak: float | None) -> Tensor:
+    """A linear layer, in int8 if it has a peak."""
+    if peak is None:
+        return F.linear(x, weight, bias)
+    return F.linear(round_activation(x, peak), round_weight(weight), bias)
+
+
+class RoundedLinear(nn.Module):
+    """A linear layer as it will run in int8."""
+
+    def __init__(self, inner: nn.Linear, peak: float) -> None:
+        super().__init__()
+        self.inner, self.peak, self.in_features = inner, peak, inner.in_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., C_in) -> (..., C_out)."""
+        return product(x, self.inner.weight, self.inner.bias, self.peak)
+
+
+class RoundedGru(nn.Module):
+    """A ``Gru`` as it will run in int8, one frame after another."""
+
+    def __init__(self, inner: Gru, peak_x: float | None, peak_h: float | None) -> None:
+        super().__init__()
+        self.inner, self.peak_x, self.peak_h = inner, peak_x, peak_h
+        self.initial_state = inner.initial_state
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, C), hidden (B, H) -> y (B, T, H), hidden."""
+        weight_x, given_h, bias_x, bias_h = self.inner.gru.all_weights[0]
+        weight_h = given_h if self.peak_h is None else round_weight(given_h)
+        out = []
+        for from_x in product(x, weight_x, bias_x, self.peak_x).unbind(1):
+            heard = hidden if self.peak_h is None else round_activation(hidden, self.peak_h)
+            hidden = gru_cell(from_x, F.linear(heard, weight_h, bias_h), hidden)
+            out.append(hidden)
+        return torch.stack(out, dim=1), hidden
+
+
+def rounded(student: Student, peaks: Peaks, keep: Collection[str]) -> Student:
+    """Change ``student`` in place to run as int8 will, but for the layers in ``keep``."""
+    wanted = {name: peak for name, peak in peaks.items() if name not in keep}
+    for path, module in list(student.named_modules()):
+        replacement: nn.Module | None = None
+        if isinstance(module, Gru):
+            x, h = (wanted.get(f"{path}.gru.weight_{side}_l0") for side in ("ih", "hh"))
+            replacement = RoundedGru(module, x, h)
+        elif isinstance(module, nn.Linear) and (peak := wanted.get(f"{path}.weight")):
+            replacement = RoundedLinear(module, peak)
+        if replacement is not None:
+            parent, _, name = path.rpartition(".")
+            setattr(student.get_submodule(parent), name, replacement)
+    return student
+
+
+def plain_state(student: Student) -> dict[str, Tensor]:
+    """The weights of a ``rounded`` student under the names of a plain one."""
+    return {name.replace("inner.", ""): value for name, value in student.state_dict().items()}
+
+
+def copy_of(student: Student) -> Student:
+    """Another student with the same weights, without dropout."""
+    twin = Student(student.config)
+    twin.load_state_dict(student.state_dict())
+    return twin.eval()
+
+
+def finetune(
+    teacher: Student,
+    peaks: Peaks,
+    keep: Collection[str],
+    folder: Path,
+    rounds: int,
+    saved: Path,
+    seed: int = 0,
+) -> Student:
+    """A plain student whose weights were trained to be rounded; ``saved`` holds what is done."""
+    student = rounded(copy_of(teacher), peaks, keep)
+    optimiser = torch.optim.Adam(student.parameters(), lr=RATE)
+    settings = [sorted(peaks.items()), sorted(keep), rounds, seed, RATE, _digest(teacher)]
+    key, done = hashlib.sha256(json.dumps(settings).encode()).hexdigest(), 0
+    if saved.exists() and (old := torch.load(saved, weights_only=True))["key"] == key:
+        student.load_state_dict(old["student"])
+        optimiser.load_state_dict(old["optimiser"])
+        done = old["done"]
+        log.info("quantisation-aware training goes on after round %d", done)
+    told = torch.cat([teacher.config.at(late) for late in teacher.config.lookaheads]).numpy()
+    files = len(sorted((folder / "renditions").glob("*.npz")))
+    bar = trange(done, rounds, initial=done, total=rounds, desc="quantisation-aware training")
+    for k in bar:
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * cosine(k / rounds)
+        heard = cut(
+            folder,
+            told,
+            STREAMS,
+            FACES * WINDOWS,
+            seed=seed * 10_000 + k + 100,
+            only=k % max(1, files),
+        )
+        bar.set_postfix(loss=f"{_round(teacher, student, optimiser, heard):.2e}")
+        partial = saved.with_suffix(".part")
+        state = {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
+        torch.save({"key": key, "done": k + 1, **state}, partial)
+        partial.rename(saved)
+    result = Student(teacher.config)
+    result.load_state_dict(plain_state(student))
+    return result.eval()
+
+
+def _round(
+    teacher: Student, student: Student, optimiser: torch.optim.Optimizer, heard: CalibrationWindows
+) -> float:
+    """Train along ``WINDOWS`` windows with the state carried; returns the mean loss."""
+    mels, control = torch.from_numpy(heard.mels), torch.from_numpy(heard.control)
+    told: Any = teacher.initial_state(STREAMS)
+    said: Any = student.initial_state(STREAMS)
+    losses = []
+    for part in mels.split(FACES, dim=1):
+        with torch.no_grad():
+            right, face, told = _run(teacher, part, control, told)
+        guess, shown, said = _run(student, part, control, said)
+        loss = distance(shown, face, teacher.decoder.spread)
+        loss = loss + LATENT * F.mse_loss(guess.latent, right.latent)
+        loss = loss + CODES * divergence(guess.codes, right.codes)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimiser.step()
+        said = tuple(tuple(s.detach() for s in network) for network in said)
+        losses.append(loss.item())
+    return float(np.mean(losses))
+
+
+def distance(shown: Tensor, wanted: Tensor, spread: Tensor) -> Tensor:
+    """Mean square error of faces (B, T, 52), each shape in units of how much it moves."""
+    moves = spread > 0
+    return (((shown - wanted)[..., moves] / spread[moves]) ** 2).mean()
+
+
+def divergence(codes: Tensor, wanted: Tensor) -> Tensor:
+    """Mean KL divergence of both levels' chances from the wanted ones; logits (B, T, 2 x 256)."""
+    said, right = (part.unflatten(-1, (2, -1)).log_softmax(-1) for part in (codes, wanted))
+    return F.kl_div(said, right, reduction="none", log_target=True).sum(-1).mean()
+
+
+def _run(
+    student: Student, mels: Tensor, control: Tensor, state: Any
+) -> tuple[GeneratorOutput, Tensor, Any]:
+    heard, generator = student.generator(mels, control, state[0])
+    face, decoder = student.decoder(heard.latent, state[1])
+    return heard, face, (generator, decoder)
+
+
+def _digest(student: Student) -> str:
+    digest = hashlib.sha256()
+    for value in student.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Training streams to teachers, and teachers to the student."""

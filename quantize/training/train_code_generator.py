@@ -1,0 +1,224 @@
+"""The teacher's ears and the codebook's motion to the generator: ``edge-quantize train generator``.
+
+Content comes from a trained teacher, emotion from a trained embedding, codes from a trained
+codebook; all three stay as they are, as in DEEPTalk. Captured talkers give true codes; acted
+sentences give those of the teacher's face under the described expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from edge.contract import ARKIT_52, INDEX, Floats, InputError
+from edge.features import N_MELS
+from models.code_generator import CodeGenerator, GeneratorConfig, generate
+from models.codebook import FAST, SLOW, Codebook, CodebookConfig
+from models.embedding import Embedding, EmbeddingConfig, sample
+from models.teacher import LEVELS, Teacher, TeacherConfig
+from quantize.data.clips import Clip, DataError
+from quantize.data.load import load
+from quantize.data.streams import features_of_clip
+from quantize.data.targets import Scale, arkit_spread, fit_scales
+from quantize.training.checkpoint import open_run, settings_of
+from quantize.training.loop import Rng, Schedule, fit, keep_settings, plain_settings
+from quantize.training.losses import correlation
+from quantize.training.train_codebook import face_of
+from quantize.training.train_emotion_embedding import embed
+from quantize.training.train_teacher import faces_of
+
+SPAN = 96
+"""Faces of a training window (1.6 s), a multiple of the slow span."""
+
+
+@dataclass(frozen=True)
+class GeneratorRun:
+    """Settings of a run; kept as ``run.yaml``."""
+
+    data: tuple[str, ...]
+    teacher: str
+    """Checkpoint of ``train teacher``; likewise the next two."""
+    embedding: str
+    codebook: str
+    steps: int = 2000
+    batch: int = 32
+    rate: float = 1e-3
+    seed: int = 0
+    model: GeneratorConfig = field(default_factory=GeneratorConfig)
+
+
+@dataclass(frozen=True)
+class FrozenNetworks:
+    """The three trained networks a generator stands on."""
+
+    teacher: Teacher
+    embedding: Embedding
+    codebook: Codebook
+
+    @staticmethod
+    def read(teacher: Path, embedding: Path, codebook: Path) -> FrozenNetworks:
+        """From their checkpoints, ready for use."""
+        nets = (
+            open_run(teacher, "teacher", Teacher, TeacherConfig),
+            open_run(embedding, "emotion", Embedding, EmbeddingConfig),
+            open_run(codebook, "codebook", Codebook, CodebookConfig),
+        )
+        for net in nets:
+            net.requires_grad_(False)
+        return FrozenNetworks(*nets)
+
+
+def open_generator(checkpoint: Path) -> tuple[CodeGenerator, FrozenNetworks]:
+    """A trained generator and what it stands on, from where its ``run.yaml`` says that lies."""
+    settings = settings_of(checkpoint)
+    names = ("teacher", "embedding", "codebook")
+    if missing := [name for name in names if name not in settings]:
+        raise InputError(f"{checkpoint}: no '{missing[0]}' in the run.yaml of its folder")
+    parts = FrozenNetworks.read(*(Path(settings[name]) for name in names))
+
+    def sized(config: GeneratorConfig) -> CodeGenerator:
+        return CodeGenerator(config, parts.codebook)
+
+    return open_run(checkpoint, "generator", sized, GeneratorConfig), parts
+
+
+@dataclass(frozen=True)
+class TeacherFeatures:
+    """A voice as the generator meets it."""
+
+    content: Tensor
+    """(1, T/2, C), T the next multiple of 8."""
+    mean: Tensor
+    """(1, W) on the sphere: the mood of the whole clip."""
+    log_variance: Tensor
+    """(1, W)"""
+    faces: int
+
+
+@torch.no_grad()
+def teacher_features_of(parts: FrozenNetworks, heard: Floats) -> TeacherFeatures:
+    """What is said in a clip (faces, 40 + S) and how; its last sound goes on for up to 7 faces."""
+    rest = -len(heard) % SLOW
+    content, _ = parts.teacher.content(
+        torch.from_numpy(np.pad(heard, ((0, rest), (0, 0)), "edge"))[None]
+    )
+    mean, log_variance = embed(parts.embedding, heard[:, :N_MELS])
+    return TeacherFeatures(
+        content, whole_clip(mean), log_variance.mean(0, keepdim=True), len(heard)
+    )
+
+
+def whole_clip(mean: Tensor) -> Tensor:
+    """The mood (1, W) of a whole clip from its windows' (N, W), on the sphere again."""
+    return F.normalize(mean.mean(0, keepdim=True), dim=1)
+
+
+@dataclass(frozen=True)
+class GeneratorBatch:
+    """One clip as the generator meets it; T a multiple of 8."""
+
+    content: Tensor
+    """(T/2, C)"""
+    emotion: tuple[Tensor, Tensor]
+    """Mean and log-variance (W, 32) of its windows of 1.5 s."""
+    slow: Tensor
+    """(T/8,) codes of the face."""
+    fast: Tensor
+    """(T/2,)"""
+    faces: Floats
+    """(T, 52) the face itself, in standard deviations of speech."""
+    live: Floats
+    """(T, 52) 1 where it was captured or described."""
+
+
+@torch.no_grad()
+def draw_batch(
+    clip: Clip, heard: Floats, parts: FrozenNetworks, scales: dict[str, Scale]
+) -> GeneratorBatch | None:
+    """What one clip teaches, or ``None`` if it is too short or has no face to show."""
+    if clip.capture and clip.source in scales:
+        faces = face_of(clip, scales[clip.source])
+        live = np.broadcast_to(scales[clip.source].live, faces.shape).astype(np.float32)
+    elif clip.emotion:
+        faces = faces_of(parts.teacher, heard, len(LEVELS) - 1) / arkit_spread()
+        live = np.ones_like(faces)
+    else:
+        return None
+    count = min(len(heard), len(faces)) // SLOW * SLOW
+    if count < SPAN:
+        return None
+    faces, live = faces[:count], live[:count]
+    content, _ = parts.teacher.content(torch.from_numpy(heard[None, :count]))
+    _, (slow, fast), _ = parts.codebook(torch.from_numpy(faces * live)[None])
+    emotion = embed(parts.embedding, heard[:, :N_MELS])
+    return GeneratorBatch(content[0], emotion, slow[0], fast[0], faces, live)
+
+
+def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
+    """Train until ``run.steps``; returns the generator, averaged."""
+    keep_settings(out, {"train": "generator"} | plain_settings(run))
+    parts = FrozenNetworks.read(Path(run.teacher), Path(run.embedding), Path(run.codebook))
+    clips, _ = load([Path(d) for d in run.data])
+    scales = fit_scales([c for c in clips if c.split == "train"], ARKIT_52)
+    spoken = [c for c in clips if c.audio and c.split != "test" and (c.capture or c.emotion)]
+    lessons: dict[str, list[GeneratorBatch]] = {"train": [], "validation": []}
+    for clip in tqdm(spoken, desc="listening"):
+        made = draw_batch(clip, features_of_clip(clip, parts.teacher.speech), parts, scales)
+        if made:
+            lessons[clip.split].append(made)
+    if not lessons["train"]:
+        raise DataError("no clip of 1.6 s or more with a face or a labelled emotion")
+
+    def losses(net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
+        chosen = [
+            lessons["train"][int(k)] for k in rng.integers(len(lessons["train"]), size=run.batch)
+        ]
+        content, emotion, slow, fast = [], [], [], []
+        for one in chosen[rows]:
+            at = int(rng.integers((len(one.faces) - SPAN) // SLOW + 1)) * SLOW
+            content.append(one.content[at // FAST : (at + SPAN) // FAST])
+            slow.append(one.slow[at // SLOW : (at + SPAN) // SLOW])
+            fast.append(one.fast[at // FAST : (at + SPAN) // FAST])
+            mean, log_variance = (x[int(rng.integers(len(x)))] for x in one.emotion)
+            emotion.append(sample(mean, log_variance))
+        truth = torch.stack(slow)
+        known = parts.codebook.slow.lookup(truth)
+        with torch.autocast("cpu", torch.bfloat16):
+            slow_logits, fast_logits = net(torch.stack(content), torch.stack(emotion), known)
+        said = torch.stack(fast).flatten()
+        return {
+            "slow": F.cross_entropy(slow_logits.float().flatten(0, 1), truth.flatten()),
+            "fast": F.cross_entropy(fast_logits.float().flatten(0, 1), said),
+        }
+
+    def judge(net: nn.Module) -> dict[str, float]:
+        assert isinstance(net, CodeGenerator)
+        return score(net, parts.codebook, lessons["validation"])
+
+    schedule = Schedule(run.steps, run.batch, run.rate, every=250, seed=run.seed)
+    net = CodeGenerator(run.model, parts.codebook)
+    return fit(net, out, schedule, losses, judge)
+
+
+@torch.no_grad()
+def score(
+    net: CodeGenerator, codebook: Codebook, held: Sequence[GeneratorBatch]
+) -> dict[str, float]:
+    """Means over clips held back: r of the greedy jaw, and how surprised each level is."""
+    jaw, rows = INDEX["jawOpen"], []
+    for one in held:
+        content, emotion = one.content[None], whole_clip(one.emotion[0])
+        shown = generate(net, codebook, content, emotion)[0]
+        r = correlation(shown[:, [jaw]], torch.from_numpy(one.faces)[:, [jaw]])
+        slow, fast = net(content, emotion, codebook.slow.lookup(one.slow[None]))
+        surprise = F.cross_entropy(slow[0], one.slow), F.cross_entropy(fast[0], one.fast)
+        rows.append((float(r[0]), *map(float, surprise)))
+    names = ("jaw", "held_slow", "held_fast")
+    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}
