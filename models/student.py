@@ -96,9 +96,9 @@ class GeneratorOutput(NamedTuple):
 class Generator(nn.Module):
     """Log-mel frames to codes and an emotion, delayed by the look-ahead.
 
-    mels (B, T, 40), control (B, C), state -> ``GeneratorOutput``, state. ``control``, (B, T, C) where
-    it     changes from face to face, is the look-ahead as one-hot; how much of each style, none where
-    nobody asked; and the sounds that known words make (``edge.words``), none where no word is
+    mels (B, T, 40), control (B, C), state -> ``GeneratorOutput``, state. ``control``, (B, T, C)
+    where it changes from face to face, is the look-ahead as one-hot; how much of each style, none
+    where nobody asked; and the sounds that known words make (``edge.words``), none where no word is
     known. What is not told is zero and changes nothing.
     """
 
