@@ -14,7 +14,7 @@ class CodeSampler:
     """Draws slow codes, seeded, where the networks would pass on the mean over all of them.
 
     Fast codes stay the mean: drawing them as well was measured to double what it costs the lips,
-    for faces that differ hardly more (docs/teachers.md, one voice, many faces).
+    for faces that differ hardly more (docs/findings.md, sampling).
     """
 
     def __init__(self, vectors: Floats, temperature: float, seed: int) -> None:

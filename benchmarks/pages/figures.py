@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import RESULTS, ROOT
 from benchmarks.pages import teacher_tables
+from benchmarks.pages.readme_table import summary
 from benchmarks.pages.table_format import Record, rows
 from benchmarks.runtime import scale, speed
 
@@ -295,6 +296,7 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "ablation": ("ablation", ablation),
     "steering": ("steering", steering),
     "card": ("accuracy", card),
+    "summary": ("peers", summary),
     "systems": ("peers", systems),
     "latency": ("latency", latency),
     "reconnects": ("reconnects", reconnects),

@@ -1,4 +1,4 @@
-"""The teachers' JSON files to the tables of docs/teachers.md; ``figures`` puts them there."""
+"""The teachers' JSON files to the tables of docs/findings.md; ``figures`` puts them there."""
 
 from __future__ import annotations
 
