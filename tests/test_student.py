@@ -23,7 +23,8 @@ from edge.words import VISEME_FEATURES, VISEMES
 from models.student import Student, StudentConfig
 from quantize.data.clips import DataError
 from quantize.data.phones import UNKNOWN, Phone
-from quantize.data.streams import TrainingStream, viseme_poses, with_phone_faces
+from quantize.data.pseudo_targets import viseme_poses, with_phone_faces
+from quantize.data.streams import TrainingStream
 from quantize.export.to_onnx import export, load_student
 from quantize.training.loop import read_settings
 from quantize.training.losses import (

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from edge.contract import ARKIT_52
+from edge.contract import ARKIT_52, SAMPLE_RATE
 from quantize.data.augment import Rooms
 from quantize.data.clips import Clip, ClipReader, DataError, Skipped, UnfitClipError, gather
 from quantize.data.load import load
 from quantize.data.readers import READERS, find_videos, read_folder, read_pairs
 from quantize.data.shards import VERSION, Sample, sample, write
-from quantize.data.streams import LoadedClip, load_audio, minutes, render_as_recorded, render_clip
+from quantize.data.streams import LoadedClip, load_audio, render_as_recorded, render_clip
 from quantize.data.targets import Scale, fit_scales
 from quantize.data.video import Look, film_take, landmarker, phone_take
 
@@ -78,7 +78,8 @@ def prepare(
         if not clips:
             continue
         spoken = load_audio(clips, out / "phones.json", partial(tqdm, desc=f"{split}: listening"))
-        log.info("%s: %d clips, %.1f min", split, len(spoken), minutes(spoken))
+        minutes = sum(len(s.samples) for s in spoken) / SAMPLE_RATE / 60
+        log.info("%s: %d clips, %.1f min", split, len(spoken), minutes)
         times = renditions if split == "train" else 1
         counts[split] = 0
         for k in range(times):

@@ -10,7 +10,8 @@ from pathlib import Path
 from edge.audio.audio_file import read_audio
 from quantize.data.augment import Rooms
 from quantize.data.clips import DataError
-from quantize.data.streams import TrainingStream, viseme_poses, with_phone_faces
+from quantize.data.pseudo_targets import viseme_poses, with_phone_faces
+from quantize.data.streams import TrainingStream
 
 
 class Renditions:

@@ -3,7 +3,7 @@
 ``SPLIT-RRR-NNNNNN.tar`` holds samples of rendition R of a split; 0 is each clip in its own voice.
 A sample is one clip said once. Its files: ``mels.npy`` (T, N_MELS), ``weights.npy`` (T, 52) in the
 common range, ``mask.npy`` (T, 52) where the weights mean something, ``visemes.npy`` (T,) index into
-``VISEMES`` or -1, ``time.npy`` (T,) seconds into the recording (-1 in the pause before it),
+``VISEMES`` or -1, ``moment.npy`` (T,) seconds into the recording (-1 in the pause before it),
 ``speech.npy`` (T, 288 or 0) for teachers, and ``clip.json`` (id, source, speaker, emotion, level,
 text, phones).
 """

@@ -9,17 +9,15 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from edge.audio.audio_file import read_audio
-from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, faces_within
+from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats
 from edge.features import Features, mel_filters
-from edge.words import VISEMES
 from quantize.data.augment import (
     Rng,
     Rooms,
@@ -223,48 +221,3 @@ def _describe(
         ),
         said.astype(np.float16),
     )
-
-
-PHONE_TRUST = 0.4
-"""Weight of a face that only the phone suggests. Decoded phones are right two times in three."""
-
-
-def viseme_poses(stream: TrainingStream) -> tuple[Floats, NDArray[np.bool_]]:
-    """Mean captured face of each viseme (15, 52), and the channels (52,) that any capture has."""
-    poses = np.zeros((len(VISEMES), len(ARKIT_52)), np.float32)
-    for k in range(len(VISEMES)):
-        seen = stream.live & (stream.visemes == k)[:, None]
-        poses[k] = (stream.targets * seen).sum(0) / np.maximum(1, seen.sum(0))
-    return poses, np.asarray(stream.live.any(axis=0))
-
-
-def with_phone_faces(
-    stream: TrainingStream, poses: Floats, known: NDArray[np.bool_], spread: float = 2.5
-) -> TrainingStream:
-    """The same stream with likely faces where a voice was recorded without one.
-
-    The mean face of the viseme spoken, blurred over time (``spread`` faces, coarticulation). It
-    teaches 270 more voices that "oo" is round and "m" shut, which two talkers alone do not.
-    """
-    alone = ~stream.live.any(1) & (stream.visemes != UNKNOWN)
-    likely = np.where(alone[:, None], poses[stream.visemes], 0).astype(np.float32)
-    blurred = gaussian_filter1d(likely, spread, axis=0)
-    # Near faces that stay unknown, the blur took in zeros; divide them out.
-    share = gaussian_filter1d(alone.astype(np.float32), spread)[:, None]
-    targets = np.where(alone[:, None], blurred / np.maximum(share, 0.1), stream.targets)
-    return replace(
-        stream,
-        targets=targets.astype(np.float32),
-        live=stream.live | (alone[:, None] & known),
-        trust=np.where(alone, np.float32(PHONE_TRUST), stream.trust),
-    )
-
-
-def minutes(clips: Sequence[LoadedClip]) -> float:
-    """How much audio there is."""
-    return sum(len(c.samples) for c in clips) / SAMPLE_RATE / 60
-
-
-def faces_in(clips: Sequence[LoadedClip]) -> int:
-    """How many faces one plain reading of the clips has."""
-    return sum(faces_within(len(c.samples)) for c in clips)

@@ -23,8 +23,9 @@ from edge.features import N_MELS
 from models.codebook import SLOW, Codebook
 from models.embedding import Embedding
 from models.teacher import Teacher
+from quantize.data.pseudo_targets import viseme_poses, with_phone_faces
 from quantize.data.speech_encoder import teacher_features
-from quantize.data.streams import LoadedClip, TrainingStream, viseme_poses, with_phone_faces
+from quantize.data.streams import LoadedClip, TrainingStream
 from quantize.data.targets import Scale, arkit_spread, seen_at_sixty, targets
 from quantize.training.train_emotion_embedding import HOP, embed
 from quantize.training.train_emotion_embedding import WINDOW as EMOTION_WINDOW
