@@ -63,7 +63,7 @@ def test_a_record_says_what_was_measured_where(record: dict[str, Any], machine: 
     }  # fmt: skip
     assert {key: record[key] for key in expected} == expected
     assert set(record) == {*expected, "date", "fastest", "rows"}
-    assert not machine.initial_state, "an engine was left open"
+    assert not machine.memory, "an engine was left open"
 
 
 def test_every_precision_is_there_with_and_without_graph_beside_the_cpu(

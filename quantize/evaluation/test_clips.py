@@ -41,6 +41,8 @@ MADE_SILENCE = "made silence"
 class TestClip:
     """One clip to predict."""
 
+    __test__ = False  # pytest takes a class of this name for a test
+
     id: str
     set: str
     """Key of ``SETS``, or ``MADE_SILENCE``."""
