@@ -33,6 +33,7 @@ import soundfile
 from benchmarks import RESULTS
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import FPS, INDEX, SAMPLE_RATE, EdgeError, Floats
+from edge.files import write_text
 from quantize.evaluation.accuracy_table import print_table
 from quantize.evaluation.head_mesh import read_head
 from quantize.evaluation.predict import of_bundle
@@ -132,9 +133,7 @@ def _ask(peer: str, folder: Path, clips: Sequence[TestClip], kept: Path) -> None
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not out.exists():
             raise EdgeError(f"{peer} failed: {done.stderr.strip()[-300:]}")
-        partial = kept.with_suffix(".part")
-        partial.write_text(out.read_text())
-        partial.rename(kept)
+        write_text(kept, out.read_text())
 
 
 def earlier(faces: Floats, delay: int) -> Floats:

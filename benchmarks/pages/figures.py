@@ -18,6 +18,7 @@ from benchmarks.pages import teacher_tables
 from benchmarks.pages.readme_table import summary
 from benchmarks.pages.table_format import Record, rows
 from benchmarks.runtime import scale, speed
+from edge.files import write_text
 
 MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
@@ -375,7 +376,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (RESULTS / f"{name}.json").exists():
             draw(read(name), RESULTS)
     for page in stale():
-        page.write_text(filled(page.read_text("utf-8")), "utf-8")
+        write_text(page, filled(page.read_text("utf-8")))
         print(f"{page.relative_to(ROOT)}: written")
     return 0
 

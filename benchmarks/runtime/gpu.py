@@ -28,6 +28,7 @@ from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.contract import EdgeError, Engine, Floats, MissingError
 from edge.features import Features
+from edge.files import write_text
 from edge.inference.build import build
 from edge.inference.engine import OnnxEngine
 from edge.inference.tensorrt.cuda import load_driver, open_cuda
@@ -170,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = re.sub(r"\W+", "-", record["gpu"]).strip("-").lower()
     GPU_RECORDS.mkdir(exist_ok=True)
     path = GPU_RECORDS / f"{device}-{record['date'][:10]}.json"
-    path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
     print(path)
     return 0
 

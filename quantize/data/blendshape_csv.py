@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
 import re
 from collections.abc import Iterable, Mapping
+from io import TextIOWrapper
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import ARKIT_52, FPS, INDEX
+from edge.files import atomic_write
 from quantize.data.clips import LONGEST_GAP, Capture, UnfitClipError
 
 
@@ -95,10 +96,10 @@ def first_timecode(path: Path) -> float | None:
 def write_sheet(path: Path, rows: Iterable[tuple[float, Mapping[str, float] | None]]) -> int:
     """Rows of (seconds, weights by ARKit name, ``None`` where no face was seen); how many saw one.
 
-    Begins with second 0, which is where the sound begins. Written beside, then renamed.
+    Begins with second 0, which is where the sound begins.
     """
-    partial, seen = path.with_suffix(f".{os.getpid()}.part"), 0
-    with partial.open("w", newline="") as file:
+    seen = 0
+    with atomic_write(path) as binary, TextIOWrapper(binary, "utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["time_s", *ARKIT_52])
         empty = [""] * len(ARKIT_52)
@@ -108,5 +109,4 @@ def write_sheet(path: Path, rows: Iterable[tuple[float, Mapping[str, float] | No
             known = [f"{weights.get(n, 0.0):.5f}" for n in ARKIT_52] if weights else empty
             writer.writerow([f"{seconds:.5f}", *known])
             seen += bool(weights)
-    partial.rename(path)
     return seen

@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.contract import ARKIT_52, SAMPLE_RATE
+from edge.files import write_text
 from quantize.data.augment import Rooms
 from quantize.data.clips import Clip, ClipReader, DataError, Skipped, UnfitClipError, gather
 from quantize.data.load import load
@@ -179,6 +180,4 @@ def _note(
             for source, scale in scales.items()
         },
     }
-    partial_file = out / "prepared.part"
-    partial_file.write_text(json.dumps(record, indent=1) + "\n")
-    partial_file.rename(out / "prepared.json")
+    write_text(out / "prepared.json", json.dumps(record, indent=1) + "\n")

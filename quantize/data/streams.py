@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from edge.audio.audio_file import read_audio
 from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats
 from edge.features import Features, mel_filters
+from edge.files import atomic_write, write_text
 from quantize.data.augment import (
     Rng,
     Rooms,
@@ -76,9 +76,8 @@ class TrainingStream:
         return np.concatenate([self.mels[at], self.speech[at].astype(np.float32)], axis=-1)
 
     def save(self, path: Path) -> None:
-        """Write to a temporary file, then rename: a cut-off run leaves no half file."""
-        partial = path.with_suffix(f".{os.getpid()}.part")
-        with partial.open("wb") as file:
+        """Write what ``load`` reads; a cut-off run leaves no half file."""
+        with atomic_write(path) as file:
             np.savez(
                 file,
                 mels=self.mels.astype(np.float16),
@@ -89,7 +88,6 @@ class TrainingStream:
                 moment=self.time,
                 speech=self.speech,
             )
-        partial.rename(path)
 
     @staticmethod
     def load(path: Path) -> TrainingStream:
@@ -128,9 +126,7 @@ def load_audio(clips: Sequence[Clip], found: Path, track: Callable = iter) -> li
                 known[clip.id] = [asdict(p) for p in aligner.find(samples, clip.text)]
             phones = tuple(Phone(**p) for p in known[clip.id])
         spoken.append(LoadedClip(clip, (samples * 32767).astype(np.int16), phones))
-    partial = found.with_suffix(f".{os.getpid()}.part")  # other processes of torchrun write too
-    partial.write_text(json.dumps(known))
-    partial.rename(found)
+    write_text(found, json.dumps(known))  # other processes of torchrun write it too
     return spoken
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from edge.contract import INDEX, SAMPLE_RATE, InputError, MissingError
+from edge.files import atomic_write
 from quantize.data.blendshape_csv import first_timecode, timecode, write_sheet
 from quantize.data.clips import UnfitClipError
 
@@ -108,12 +110,12 @@ def write_sound(video: Path, out: Path, skip: float = 0.0) -> None:
     cut = f"atrim=start={skip:.6f},asetpts=PTS-STARTPTS"
     wait = f"adelay={-skip * 1000:.3f}:all=1"
     filters = f"{steady},{cut if skip >= 0 else wait}"
-    partial = out.with_suffix(".part")
-    _run(
-        "ffmpeg", "-y", "-nostdin", "-i", str(video), "-map", "0:a:0", "-af", filters, "-ac", "1",
-        "-ar", str(SAMPLE_RATE), "-f", "wav", str(partial),
+    raw = _run(
+        "ffmpeg", "-nostdin", "-i", str(video), "-map", "0:a:0", "-af", filters, "-ac", "1",
+        "-ar", str(SAMPLE_RATE), "-f", "s16le", "-",
     )  # fmt: skip
-    partial.rename(out)
+    with atomic_write(out) as file:
+        soundfile.write(file, np.frombuffer(raw, "<i2"), SAMPLE_RATE, "PCM_16", format="WAV")
 
 
 def film_take(video: Path, out: Path, look: Look, track: Callable[[Any], Any] = iter) -> float:

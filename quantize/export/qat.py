@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import trange
 
+from edge.files import atomic_write
 from models.layers import Gru, gru_cell
 from models.student import GeneratorOutput, Student
 from quantize.export.calibrate import CalibrationWindows, cut
@@ -39,7 +40,7 @@ Peaks = Mapping[str, float]
 
 
 def round_weight(weight: Tensor) -> Tensor:
-    """Weights (out, in) as ``rewrite.quantise_weight`` will store them."""
+    """Weights (out, in) as ``qdq.quantise_weight`` will store them."""
     scale = weight.detach().abs().amax(dim=1).clamp_min(1e-6) / 127
     zero = torch.zeros(len(scale), dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -128, 127)
@@ -151,10 +152,9 @@ def finetune(
             only=k % max(1, files),
         )
         bar.set_postfix(loss=f"{_round(teacher, student, optimiser, heard):.2e}")
-        partial = saved.with_suffix(".part")
         state = {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save({"key": key, "done": k + 1, **state}, partial)
-        partial.rename(saved)
+        with atomic_write(saved) as file:
+            torch.save({"key": key, "done": k + 1, **state}, file)
     result = Student(teacher.config)
     result.load_state_dict(plain_state(student))
     return result.eval()

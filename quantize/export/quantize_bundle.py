@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from edge.bundle import NETWORKS, Bundle, File, Network, sha256
 from edge.contract import Floats
+from edge.files import atomic_write, write_text
 from quantize.export.calibrate import METHODS, CalibrationWindows, calibrate, cut
 from quantize.export.lint import require
 from quantize.export.onnx_runner import OnnxRunner
@@ -96,7 +97,7 @@ def quantize(
     }
     report.mkdir(parents=True, exist_ok=True)
     plot(costs, keep, report / "sensitivity.png")
-    (report / "sensitivity.json").write_text(json.dumps(record | scanned, indent=1) + "\n")
+    write_text(report / "sensitivity.json", json.dumps(record | scanned, indent=1) + "\n")
     return _add(replace(bundle, quantised=record), {"fp16": halves, "int8": ints})
 
 
@@ -196,9 +197,8 @@ def _add(bundle: Bundle, variants: Mapping[str, Models]) -> Bundle:
         for precision, models in variants.items():
             path = bundle.folder / f"{network}.{precision}.onnx"
             require(models[network], path.name)
-            partial = path.with_suffix(".part")
-            onnx.save(models[network], partial)
-            partial.rename(path)
+            with atomic_write(path) as file:
+                onnx.save(models[network], file)
             files[precision] = File(path.name, sha256(path))
         return files
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from edge.bundle import Bundle, File, Network, Tables, sha256
 from edge.contract import ARKIT_52, InputError
 from edge.features import N_MELS
+from edge.files import atomic_write
 from models.student import Decoder, Generator, GeneratorOutput, Student, StudentConfig
 from quantize.data.clips import EMOTIONS
 from quantize.export.lint import require
@@ -78,10 +79,9 @@ def write_tables(student: Student, out: Path) -> File:
     """Write ``codes.npz``: what the runtime draws codes from and reads the emotion with."""
     vectors, reading = student.generator.slow_vectors.weight.T, student.reading
     arrays: list[Any] = [t.detach().numpy() for t in (vectors, reading.weight, reading.bias)]
-    partial, path = out / "codes.part", out / "codes.npz"
-    with partial.open("wb") as file:
+    path = out / "codes.npz"
+    with atomic_write(path) as file:
         np.savez(file, **dict(zip(Tables._fields, arrays, strict=True)))
-    partial.rename(path)
     return File(path.name, sha256(path))
 
 
@@ -127,7 +127,6 @@ def to_onnx(
     given = inputs | {f"state.{k}": v for k, v in zip(STATES[name], memory, strict=True)}
     outputs = [*OUTPUTS[name], *(f"state_out.{k}" for k in STATES[name])]
     step = _Step(network).eval()
-    partial = path.with_suffix(".part")
     program = torch.onnx.export(
         step,
         tuple(given.values()),
@@ -139,8 +138,8 @@ def to_onnx(
         verbose=False,
     )
     assert program is not None
-    program.save(partial, external_data=False)
-    partial.rename(path)
+    with atomic_write(path) as file:
+        onnx.save(program.model_proto, file)
     return Network(
         path.name,
         sha256(path),
