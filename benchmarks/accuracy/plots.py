@@ -12,17 +12,14 @@ from edge.contract import FPS, INDEX, Floats
 from quantize.evaluation.metrics import pearson
 from quantize.evaluation.scoring import Faces, Row
 from quantize.evaluation.test_clips import TestClip
+from quantize.plotting import pyplot
 
 Table = Mapping[str, Row]
 
 
 def plot_sentence(trial: TestClip, faces: Floats, path: Path) -> None:
     """Jaw, pucker and lip closure of one sentence, captured (common range) and predicted."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     assert trial.captured is not None
     assert trial.scale is not None
     truth = (trial.captured - trial.scale.zero) * trial.scale.factor
@@ -52,11 +49,7 @@ STRIP = 16.0
 
 def plot_sheet(trials: Sequence[TestClip], shown: Mapping[str, Faces], path: Path) -> None:
     """A minute of captured clips, one after the other in strips, and what each system showed."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     ends = np.cumsum([t.faces for t in trials]) / FPS
     time = (np.arange(sum(t.faces for t in trials)) + 1) / FPS
     lines = {"captured": np.concatenate([t.truth for t in trials])}
@@ -90,11 +83,7 @@ def plot_lookahead(
 
     Dotted, where a ``teacher`` that hears the whole clip gets.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     waits = [float(key.split()[0]) for key in by_lookahead]
     figure, panels = plt.subplots(
         1, len(names), figsize=(11, 3.2), sharey=True, layout="constrained"
@@ -117,11 +106,7 @@ def plot_lookahead(
 
 def plot_bars(results: dict[str, Any], path: Path) -> None:
     """r of the jaw beside loudness, and of the other mouth channels, a set each."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(9, 3.5), layout="constrained")
     place = np.arange(len(results))
     for offset, key, label in (

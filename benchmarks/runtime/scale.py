@@ -29,6 +29,7 @@ from edge.contract import FPS, SAMPLE_RATE, AudioBlock, Engine, face_end
 from edge.inference.engine import OnnxEngine, open_engines
 from edge.pipeline import Pipeline
 from quantize.evaluation.record import write_record
+from quantize.plotting import pyplot
 
 STREAMS = (1, 4, 16, 64)
 TICK = 1 / FPS
@@ -120,11 +121,7 @@ def measured(streams: int, processes: int, shared: bool, ticks: int) -> dict[str
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Faces a CPU second, latency and memory over the number of streams."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     figure, (speed, late, memory) = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
     for processes, weights in sorted({(r["processes"], r["weights"]) for r in rows}):
         ours = [r for r in rows if (r["processes"], r["weights"]) == (processes, weights)]

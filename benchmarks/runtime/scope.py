@@ -25,6 +25,7 @@ from benchmarks import RESULTS
 from benchmarks.runtime.sound_server import SoundServer, missing_tools, voice
 from edge.contract import SAMPLE_RATE, Floats
 from quantize.evaluation.record import write_record
+from quantize.plotting import pyplot
 
 LOUD_DB, OPEN = -60.0, 0.05
 VOWEL = SAMPLE_RATE // 5
@@ -103,11 +104,7 @@ def columns(packets: Sequence[dict[str, Any]]) -> tuple[Floats, Floats, Floats, 
 
 def plot(packets: Sequence[dict[str, Any]], found: dict[str, Any], path: Path) -> None:
     """Three bursts: the sound when it was captured, the jaw when its packets arrived."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     arrived, captured, level, jaw = columns(packets)
     begin = captured[0]
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(9, 4.5), layout="constrained")

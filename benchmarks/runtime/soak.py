@@ -29,6 +29,7 @@ from edge.pipeline import Pipeline
 from edge.run_stats import RunStats
 from edge.runtime import run
 from quantize.evaluation.record import write_record
+from quantize.plotting import pyplot
 
 BLOCK = SAMPLE_RATE // 100
 
@@ -229,12 +230,8 @@ def live(minutes: float, seed: int) -> dict[str, Any]:
 
 def plot(name: str, rows: list[dict[str, float]]) -> None:
     """Memory and latency over time, beside the JSON."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (above, below) = pyplot.subplots(2, sharex=True, figsize=(8, 5))
+    plt = pyplot()
+    figure, (above, below) = plt.subplots(2, sharex=True, figsize=(8, 5))
     hours = [r["s"] / 3600 for r in rows]
     above.plot(hours, [r["rss_mb"] for r in rows])
     above.set_ylabel("RSS, MB")

@@ -26,6 +26,7 @@ from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.contract import FPS, SAMPLE_RATE
 from quantize.evaluation.record import write_record
+from quantize.plotting import pyplot
 
 CHILD = ROOT / "benchmarks" / "runtime" / "speed_child.py"
 OURS, SENT = "EdgeTalk", "EdgeTalk, VMC sent"
@@ -229,11 +230,7 @@ def least(runs: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def plot(before: dict[str, Any], path: Path) -> None:
     """Where a face's time went, before and after."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(9, 2.8), layout="constrained")
     for row, when in enumerate(("after", "before")):
         left = 0.0

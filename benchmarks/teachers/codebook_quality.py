@@ -22,6 +22,7 @@ from benchmarks import RESULTS
 from edge.contract import ARKIT_52, FPS, EdgeError, Floats
 from quantize.data.load import load
 from quantize.evaluation.record import write_record
+from quantize.plotting import pyplot
 from quantize.training.checkpoint import open_run
 from quantize.training.train_codebook import (
     Motion,
@@ -92,11 +93,7 @@ def channels(shown: Floats, held: Motion) -> dict[str, dict[str, float]]:
 
 def plot(found: dict[str, dict[str, float]], path: Path) -> None:
     """r of every shape through the codes."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(11, 3.5), layout="constrained")
     axes.bar(list(found), [row["r"] for row in found.values()])
     axes.tick_params(axis="x", rotation=90, labelsize=7)

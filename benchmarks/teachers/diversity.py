@@ -31,6 +31,7 @@ from quantize.evaluation.evaluate import heard
 from quantize.evaluation.record import write_record
 from quantize.evaluation.scoring import LOWER, UPPER, score
 from quantize.evaluation.test_clips import MADE_SILENCE, TestClip, load_test_clips
+from quantize.plotting import pyplot
 from quantize.training.train_code_generator import (
     FrozenNetworks,
     TeacherFeatures,
@@ -188,11 +189,7 @@ def verdict(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def plot(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Diversity of both regions and lip error over temperature, a line a way and set."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     panels = {
         "diversity_upper": "eyes and brows: distance of two samples",
         "diversity_mouth": "jaw and mouth: distance of two samples",

@@ -35,6 +35,7 @@ from quantize.data.clips import EMOTIONS, Clip
 from quantize.data.load import load
 from quantize.data.streams import features_of_clip
 from quantize.evaluation.record import write_record
+from quantize.plotting import pyplot
 from quantize.training.checkpoint import open_run
 from quantize.training.student_emotion_head import SETTLED
 from quantize.training.train_codebook import motion
@@ -217,11 +218,7 @@ def listeners(path: Path) -> dict[str, float]:
 
 def plot(table: dict[str, Any], variance: Floats, share: Floats, path: Path) -> None:
     """Confusions on the unseen speakers, and variance over what listeners recognised."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     figure, panels = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     for axes, name in zip(panels, ("embedding", "prosody"), strict=False):
         confusions = table[name]["confusions"]

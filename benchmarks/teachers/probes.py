@@ -39,6 +39,7 @@ from quantize.data.clips import EMOTIONS, Clip, DataError
 from quantize.data.load import load
 from quantize.data.streams import features_of_clip
 from quantize.evaluation.record import write_record
+from quantize.plotting import pyplot
 from quantize.training.checkpoint import open_run
 from quantize.training.train_teacher import ACTED
 
@@ -121,11 +122,7 @@ def readings(found: dict[str, Floats], clips: Sequence[Clip]) -> dict[str, Any]:
 
 def plot(found: dict[str, Any], path: Path) -> None:
     """What each branch tells; which shapes each emotion moved; which pattern that was."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     figure, (read, moved, match) = plt.subplots(
         1, 3, figsize=(15, 4.5), layout="constrained", width_ratios=(3, 6, 3)
     )

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from edge.contract import FPS, INDEX
+from edge.files import write_text
 from quantize.evaluation.gpu_table import gpu_table
 from quantize.evaluation.precision import TARGET_DB, PrecisionOutput
 from quantize.evaluation.record import write_record
+from quantize.plotting import pyplot
 
 STYLE = """body{font:15px system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #bbb;padding:.2em .6em;
@@ -110,7 +112,7 @@ def page(results: Mapping[str, Any], folder: Path, record: Path, gpu_records: Pa
     if scan.exists():
         parts += ["<h2>Sensitivity of int8</h2>", _image(scan)]
     path = folder / "quantisation.html"
-    path.write_text("\n".join(parts) + "\n", "utf-8")
+    write_text(path, "\n".join(parts) + "\n")
     return path
 
 
@@ -189,9 +191,5 @@ def _image(path: Path) -> str:
 
 
 def _pyplot() -> Any:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     return plt

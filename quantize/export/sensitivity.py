@@ -16,6 +16,7 @@ from quantize.export.calibrate import CalibrationWindows
 from quantize.export.onnx_runner import OnnxRunner
 from quantize.export.qdq import layers, to_int8
 from quantize.export.snr import snr_db
+from quantize.plotting import pyplot
 
 log = logging.getLogger(__name__)
 
@@ -119,11 +120,7 @@ def choose(
 
 def plot(costs: list[Cost], keep: Collection[str], path: Path) -> None:
     """Each layer's SNR against the bytes it saves."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     names = [cost.layer.removesuffix(".weight") for cost in costs]
     colours = ["tab:orange" if cost.layer in keep else "tab:blue" for cost in costs]
