@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from edge.contract import ConfigError
+from quantize.plotting import pyplot
 
 log = logging.getLogger(__name__)
 
@@ -244,11 +245,7 @@ class _Run:
 
 def plot(out: Path) -> None:
     """``log.csv`` as ``curves.png``, a panel a figure."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     with (out / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     names = [n for n in rows[0] if n != "step"]
