@@ -102,6 +102,9 @@ class Generator(nn.Module):
     known. What is not told is zero and changes nothing.
     """
 
+    STATE_NAMES = ("near", "wide", "slow", "deep", "mood")
+    """Layers with a state, in its order; a bundle's engines name it ``state.near`` and so on."""
+
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         width, hidden = config.width, config.hidden
@@ -135,8 +138,7 @@ class Generator(nn.Module):
 
     def initial_state(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before anything was heard, in the order ``forward`` takes it."""
-        layers = (self.near, self.wide, self.slow, self.deep, self.mood)
-        return tuple(layer.initial_state(batch) for layer in layers)
+        return tuple(getattr(self, name).initial_state(batch) for name in self.STATE_NAMES)
 
     def forward(
         self, mels: Tensor, control: Tensor, state: tuple[Tensor, ...]
@@ -207,6 +209,9 @@ class Decoder(nn.Module):
     nobody captured stay 0.
     """
 
+    STATE_NAMES = ("gru",)
+    """As ``Generator.STATE_NAMES``."""
+
     spread: Tensor
     """(52,) standard deviation of each shape in speech; 0 for channels that were not learned."""
 
@@ -221,7 +226,7 @@ class Decoder(nn.Module):
 
     def initial_state(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before the first face."""
-        return (self.gru.initial_state(batch),)
+        return tuple(getattr(self, name).initial_state(batch) for name in self.STATE_NAMES)
 
     def forward(
         self, latent: Tensor, state: tuple[Tensor, ...]

@@ -24,7 +24,7 @@ from quantize.training.checkpoint import open_run, settings_of
 OPSET = 18
 """The newest that TensorRT 10.3 (JetPack 6) reads with a margin."""
 
-STATES = {"generator": ("near", "wide", "slow", "deep", "mood"), "decoder": ("gru",)}
+STATES = {"generator": Generator.STATE_NAMES, "decoder": Decoder.STATE_NAMES}
 OUTPUTS = {"generator": GeneratorOutput._fields, "decoder": ("weights",)}
 
 
