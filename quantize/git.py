@@ -6,19 +6,18 @@ import subprocess
 from pathlib import Path
 
 
-def git_commit() -> str:
-    """The commit of this code, with ``+`` if it was changed since; ``unknown`` outside git.
+def git_commit(folder: Path = Path(__file__).parents[1]) -> str:
+    """The commit of the code in ``folder``, with ``+`` if it was changed since.
 
-    What benchmarks write does not count as changed code.
+    ``unknown`` outside git. What benchmarks write does not count as changed code.
     """
-    here = Path(__file__).parents[1]
     commands = (
         ["git", "rev-parse", "--short=12", "HEAD"],
         ["git", "status", "--porcelain", "--", ".", ":!benchmarks/results"],
     )
     try:
         head, changed = (
-            subprocess.run(c, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(c, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
             for c in commands
         )
     except (OSError, subprocess.CalledProcessError):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from quantize import git
+from quantize.git import git_commit
 
 
-def test_only_changed_code_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_code_is_marked(tmp_path: Path) -> None:
     def run(*words: str) -> None:
         name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
         subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
@@ -20,15 +18,14 @@ def test_only_changed_code_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     code, result = tmp_path / "quantize" / "git.py", tmp_path / "benchmarks/results/x.json"
     code.write_text("1\n")
     result.write_text("1\n")
-    monkeypatch.setattr(git, "__file__", str(code))
-    assert git.git_commit() == "unknown"
+    assert git_commit(tmp_path) == "unknown"
     run("init", "-q")
     run("add", "-A")
     run("commit", "-qm", "first")
-    clean = git.git_commit()
+    clean = git_commit(tmp_path)
     assert len(clean) == 12
     result.write_text("2\n")
     (result.parent / "new.png").write_text("drawn\n")
-    assert git.git_commit() == clean
+    assert git_commit(tmp_path) == clean
     code.write_text("2\n")
-    assert git.git_commit() == clean + "+"
+    assert git_commit(tmp_path) == clean + "+"
