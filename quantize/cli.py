@@ -220,7 +220,7 @@ def _distill(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace, may_take: Sequence[str] = ()) -> None:
     import torch
 
-    from quantize.training.loop import read_settings
+    from quantize.training.run_settings import read_settings
 
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -38,8 +38,8 @@ from quantize.data.phones import UNKNOWN
 from quantize.data.speech_encoder import teacher_features
 from quantize.data.streams import TrainingStream
 from quantize.export.to_onnx import export, load_student
-from quantize.training.loop import plain_settings
 from quantize.training.losses import emotion_divergence
+from quantize.training.run_settings import plain_settings
 from quantize.training.student_emotion_head import spans, train_emotion_head
 from quantize.training.teacher_targets import TeacherTargets, code_neighbours, with_teacher_faces
 from quantize.training.train_student import StudentRun, train_student
@@ -315,7 +315,7 @@ sys.path.insert(0, sys.argv[1])
 from quantize.training import student_emotion_head as mood
 from quantize.data import streams
 from quantize.training import train_student as student
-from quantize.training.loop import read_settings
+from quantize.training.run_settings import read_settings
 from tests.test_distill import angrily
 from tests.test_student import NoPhones
 

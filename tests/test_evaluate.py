@@ -20,7 +20,7 @@ from quantize.cli import main
 from quantize.evaluation import evaluate
 from quantize.evaluation.evaluate import faces_of
 from quantize.evaluation.test_clips import MADE_SILENCE, TestClip, made_silence
-from quantize.training.loop import plain_settings
+from quantize.training.run_settings import plain_settings
 
 pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]

@@ -33,7 +33,7 @@ from quantize.export.onnx_runner import OnnxRunner
 from quantize.export.qdq import layers, quantise_weight, to_fp16, to_int8
 from quantize.export.snr import snr_db
 from quantize.export.to_onnx import write_networks
-from quantize.training.loop import plain_settings
+from quantize.training.run_settings import plain_settings
 from quantize.training.train_student import StudentRun
 
 pytestmark = pytest.mark.toolchain

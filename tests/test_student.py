@@ -26,7 +26,6 @@ from quantize.data.phones import UNKNOWN, Phone
 from quantize.data.pseudo_targets import viseme_poses, with_phone_faces
 from quantize.data.streams import TrainingStream
 from quantize.export.to_onnx import export, load_student
-from quantize.training.loop import read_settings
 from quantize.training.losses import (
     CLOSE,
     JAW,
@@ -37,6 +36,7 @@ from quantize.training.losses import (
     shape_loss,
     velocity_loss,
 )
+from quantize.training.run_settings import read_settings
 from quantize.training.train_student import StudentRun, reset_state, train_student, window_at
 
 pytestmark = [

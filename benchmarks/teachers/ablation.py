@@ -31,7 +31,7 @@ from quantize.evaluation.record import write_record
 from quantize.evaluation.scoring import score
 from quantize.evaluation.test_clips import MADE_SILENCE, load_test_clips
 from quantize.export.to_onnx import load_student
-from quantize.training.loop import read_settings
+from quantize.training.run_settings import read_settings
 from quantize.training.student_emotion_head import SETTLED
 from quantize.training.train_student import StudentRun, train_student
 

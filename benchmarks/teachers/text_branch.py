@@ -30,8 +30,8 @@ from models.text import UPPER, TextBranch
 from quantize.evaluation.metrics import pearson, rmse
 from quantize.evaluation.record import write_record
 from quantize.training.checkpoint import open_run
-from quantize.training.loop import Schedule
 from quantize.training.losses import shape_loss
+from quantize.training.schedules import warm_cosine
 
 SEEDS, STEPS, BATCH, EVERY = 3, 300, 16, 30
 
@@ -70,19 +70,18 @@ def train_row(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = Upper(taught.content.shape[2], taught.emotion.shape[2])
-    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=3e-2)
-    schedule = Schedule(STEPS, BATCH, rate=3e-3)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=3e-2)
+    rate = warm_cosine(optimiser, STEPS)
     given = words(taught, seed)
     best, kept = float("inf"), net
     for step in range(STEPS):
         at = torch.from_numpy(rng.choice(len(taught.said), BATCH, replace=False))
         net.train()
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate_at(step)
         optimiser.zero_grad()
         shown = show(net, taught, given, deaf, at)
         error(shown, taught.faces[at], live).backward()
         optimiser.step()
+        rate.step()
         if (step + 1) % EVERY == 0:
             net.eval()
             with torch.no_grad():

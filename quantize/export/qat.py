@@ -23,7 +23,7 @@ from edge.files import atomic_write
 from models.layers import Gru, gru_cell
 from models.student import GeneratorOutput, Student
 from quantize.export.calibrate import CalibrationWindows, cut
-from quantize.training.loop import cosine
+from quantize.training.schedules import cosine
 
 log = logging.getLogger(__name__)
 
@@ -130,19 +130,19 @@ def finetune(
     """A plain student whose weights were trained to be rounded; ``saved`` holds what is done."""
     student = rounded(copy_of(teacher), peaks, keep)
     optimiser = torch.optim.Adam(student.parameters(), lr=RATE)
+    rate = cosine(optimiser, rounds)
     settings = [sorted(peaks.items()), sorted(keep), rounds, seed, RATE, _digest(teacher)]
     key, done = hashlib.sha256(json.dumps(settings).encode()).hexdigest(), 0
     if saved.exists() and (old := torch.load(saved, weights_only=True))["key"] == key:
         student.load_state_dict(old["student"])
         optimiser.load_state_dict(old["optimiser"])
+        rate.load_state_dict(old["schedule"])
         done = old["done"]
         log.info("quantisation-aware training goes on after round %d", done)
     told = torch.cat([teacher.config.at(late) for late in teacher.config.lookaheads]).numpy()
     files = len(sorted((folder / "renditions").glob("*.npz")))
     bar = trange(done, rounds, initial=done, total=rounds, desc="quantisation-aware training")
     for k in bar:
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * cosine(k / rounds)
         heard = cut(
             folder,
             told,
@@ -152,7 +152,9 @@ def finetune(
             only=k % max(1, files),
         )
         bar.set_postfix(loss=f"{_round(teacher, student, optimiser, heard):.2e}")
+        rate.step()
         state = {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
+        state["schedule"] = rate.state_dict()
         with atomic_write(saved) as file:
             torch.save({"key": key, "done": k + 1, **state}, file)
     result = Student(teacher.config)

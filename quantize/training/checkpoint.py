@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from edge.contract import InputError
-from quantize.training.loop import build
+from quantize.training.run_settings import build
 
 Net = TypeVar("Net", bound=nn.Module)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import trange
 
 from models.student import Student
-from quantize.training.loop import cosine
+from quantize.training.schedules import cosine
 
 if TYPE_CHECKING:
     from quantize.training.train_student import StudentWindows
@@ -41,18 +41,18 @@ def learn_conditioning(student: Student, streams: StudentWindows) -> None:
     # Adam leaves alone what never had a gradient.
     optimiser = torch.optim.Adam(generator.conditioned_weights(), lr=RATE)
     streams.worded = WORDED
+    steps = EPOCHS * streams.steps
+    rate = cosine(optimiser, steps)
     try:
-        steps = EPOCHS * streams.steps
         for step in (bar := trange(steps, desc="words")):
             torch.manual_seed(step)
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * cosine(step / steps)
             rng = np.random.default_rng(step)
             parts = streams.losses(student, step, rng, slice(0, streams.run.batch))
             loss = parts["shape"] + parts["velocity"] + parts["closure"]
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            rate.step()
             bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     finally:
         streams.worded = 0.0

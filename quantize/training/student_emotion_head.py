@@ -20,8 +20,8 @@ from edge.contract import FPS
 from models.student import Student
 from quantize.data.phones import UNKNOWN
 from quantize.data.streams import TrainingStream
-from quantize.training.loop import cosine
 from quantize.training.losses import class_loss, emotion_divergence, weighted_mean
+from quantize.training.schedules import cosine
 from quantize.training.teacher_targets import TeacherTargets
 
 log = logging.getLogger(__name__)
@@ -58,10 +58,9 @@ def train_emotion_head(
     weight, bias = (p.detach()[rows].clone() for p in generator.shared.parameters())
     learned = [weight.requires_grad_(), bias.requires_grad_(), *generator.emotion.parameters()]
     optimiser = torch.optim.Adam(learned, lr=RATE)
+    rate = cosine(optimiser, STEPS)
     random = torch.Generator().manual_seed(0)
-    for step in (bar := trange(STEPS, desc="emotions' names")):
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * cosine(step / STEPS)
+    for _ in (bar := trange(STEPS, desc="emotions' names")):
         at = torch.randint(len(features), (BATCH,), generator=random)
         x = features[at]
         kept = torch.rand(x.shape[0], 1, x.shape[2], generator=random) >= DROPOUT
@@ -71,6 +70,7 @@ def train_emotion_head(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        rate.step()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     with torch.no_grad():
         for whole, part in zip(generator.shared.parameters(), (weight, bias), strict=True):

@@ -24,8 +24,9 @@ from quantize.data.load import load
 from quantize.data.streams import features_of_clip
 from quantize.data.targets import Scale, arkit_spread, fit_scales, targets
 from quantize.training.checkpoint import open_run
-from quantize.training.loop import Rng, Schedule, fit, keep_settings, plain_settings
+from quantize.training.loop import Rng, Schedule, fit
 from quantize.training.losses import shape_loss, velocity_loss
+from quantize.training.run_settings import keep_settings, plain_settings
 from quantize.training.train_teacher import faces_of
 
 WINDOW = 128

@@ -33,7 +33,8 @@ from quantize.data.streams import (
     render_as_recorded,
 )
 from quantize.data.targets import arkit_spread
-from quantize.training.loop import Rng, Schedule, fit, keep_settings, plain_settings
+from quantize.training.loop import Rng, Schedule, fit
+from quantize.training.run_settings import keep_settings, plain_settings
 from quantize.training.train_codebook import Motion, motion
 
 WINDOW, HOP = 90, FPS // 5

@@ -33,7 +33,7 @@ from quantize.data.renditions import Renditions
 from quantize.data.streams import LoadedClip, TrainingStream
 from quantize.data.targets import Scale, arkit_spread
 from quantize.training.checkpoint import open_run
-from quantize.training.loop import Schedule, fit, keep_settings, plain_settings
+from quantize.training.loop import Schedule, fit
 from quantize.training.losses import (
     class_loss,
     closure_loss,
@@ -43,6 +43,7 @@ from quantize.training.losses import (
     velocity_loss,
     weighted_mean,
 )
+from quantize.training.run_settings import keep_settings, plain_settings
 from quantize.training.student_conditioning import learn_conditioning
 from quantize.training.student_emotion_head import train_emotion_head
 from quantize.training.teacher_targets import (

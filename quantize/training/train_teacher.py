@@ -29,7 +29,7 @@ from quantize.data.renditions import Renditions
 from quantize.data.streams import LoadedClip, TrainingStream
 from quantize.data.targets import arkit_spread
 from quantize.data.word_embeddings import WordEmbeddings, embed_clips, in_windows
-from quantize.training.loop import Rng, Schedule, fit, keep_settings, plain_settings
+from quantize.training.loop import Rng, Schedule, fit
 from quantize.training.losses import (
     class_loss,
     closure_loss,
@@ -37,6 +37,7 @@ from quantize.training.losses import (
     shape_loss,
     velocity_loss,
 )
+from quantize.training.run_settings import keep_settings, plain_settings
 
 WINDOW, ACTED = 400, 90
 """Faces of a window of the corpus, and of an acted sentence (1.5 s; EMO-DB cuts some at 2.0 s)."""
