@@ -259,7 +259,8 @@ def _trainer(what: str) -> tuple[type[Any], Callable[[Any, Path], object]]:
 
         return EmotionRun, train_emotion
     if what == "teacher":
-        from quantize.training.train_teacher import TeacherRun, train_teacher
+        from quantize.training.teacher_config import TeacherRun
+        from quantize.training.train_teacher import train_teacher
 
         return TeacherRun, train_teacher
     from quantize.training.train_code_generator import GeneratorRun, train_generator

@@ -21,8 +21,7 @@ from models.teacher import Teacher, TeacherConfig
 from quantize.data.speech_encoder import INSTALL, PACKAGE, teacher_features
 from quantize.data.targets import arkit_spread
 from quantize.training.checkpoint import open_run
-from quantize.training.train_emotion_embedding import embed
-from quantize.training.train_teacher import faces_of
+from quantize.training.inference import embed, faces_of
 
 pytestmark = pytest.mark.toolchain
 ROOT = Path(__file__).parents[1]

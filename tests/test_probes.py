@@ -34,7 +34,7 @@ from models.teacher import Teacher, TeacherConfig
 from quantize.data.clips import Clip, DataError
 from quantize.data.phones import Phone
 from quantize.data.targets import arkit_spread
-from quantize.training.train_teacher import faces_of
+from quantize.training.inference import faces_of
 
 pytestmark = pytest.mark.toolchain
 

@@ -21,7 +21,10 @@ from models.teacher import Teacher, TeacherConfig
 from quantize.data import speech_encoder as speech
 from quantize.data.clips import DataError
 from quantize.data.speech_encoder import INSTALL, PACKAGE, SIZE, STEP, features, teacher_features
-from quantize.training.train_teacher import TeacherRun, faces_of, mask_spans, train_teacher
+from quantize.training.inference import faces_of
+from quantize.training.teacher_batches import mask_spans
+from quantize.training.teacher_config import TeacherRun
+from quantize.training.train_teacher import train_teacher
 
 pytestmark = pytest.mark.toolchain
 DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"

@@ -15,7 +15,8 @@ from benchmarks.teachers.codebook_quality import channels, components
 from benchmarks.teachers.emotion_recognition import accuracy, listeners, pitch, prosody
 from edge.contract import INDEX, SAMPLE_RATE
 from quantize.data.clips import EMOTIONS
-from quantize.training.train_codebook import Motion, explained
+from quantize.training.motion import Motion
+from quantize.training.train_codebook import explained
 
 pytestmark = pytest.mark.toolchain
 

@@ -29,17 +29,12 @@ from quantize import cli
 from quantize.data.clips import EMOTIONS
 from quantize.training import loop
 from quantize.training.checkpoint import averaged, open_run
+from quantize.training.inference import faces_of
+from quantize.training.labels import one_hot
 from quantize.training.loop import Schedule, fit
+from quantize.training.losses import between_classes
+from quantize.training.teacher_batches import EXPRESSIVE, UPPER, expression, mask_spans
 from quantize.training.train_codebook import CodebookRun, train_codebook
-from quantize.training.train_teacher import (
-    EXPRESSIVE,
-    UPPER,
-    between_classes,
-    expression,
-    faces_of,
-    mask_spans,
-    one_hot,
-)
 
 pytestmark = [
     pytest.mark.toolchain,
@@ -414,17 +409,15 @@ def test_two_processes_take_the_same_steps_as_one_also_over_shards(
 ) -> None:
     monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     prepared(data, tmp_path / "prepared")
-    # What each process hides at random, noise and moments, is its own.
-    monkeypatch.setattr("quantize.training.train_teacher.mask_spans", lambda mels: mels)
+    # What each process masks at random is its own.
+    (tmp_path / "small.yaml").write_text("augment: false\n" + SMALL)
     regression(tmp_path / "one", 20)
     learn_from_shards(tmp_path / "taught_by_one")
     script = tmp_path / "two.py"
     script.write_text(
         "from pathlib import Path; import sys\n"
         f"sys.path.insert(0, {str(Path.cwd())!r})\n"
-        "from quantize import teacher\n"
         "from tests.test_teachers import learn_from_shards, regression\n"
-        "teacher.masked = lambda mels: mels\n"
         f"regression(Path({str(tmp_path / 'two')!r}), 20)\n"
         f"learn_from_shards(Path({str(tmp_path / 'taught_by_two')!r}))\n"
     )

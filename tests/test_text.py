@@ -37,13 +37,10 @@ from quantize.data.word_embeddings import (
     read_safetensors,
     sentence_encoder,
 )
-from quantize.training.train_teacher import (
-    TeacherBatches,
-    TeacherRun,
-    one_hot,
-    train_teacher,
-    upper_as_captured,
-)
+from quantize.training.labels import one_hot
+from quantize.training.teacher_batches import TeacherBatches, upper_as_captured
+from quantize.training.teacher_config import TeacherRun
+from quantize.training.train_teacher import train_teacher
 
 pytestmark = [
     pytest.mark.toolchain,

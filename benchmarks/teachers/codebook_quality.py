@@ -24,12 +24,11 @@ from quantize.data.load import load
 from quantize.evaluation.record import write_record
 from quantize.plotting import pyplot
 from quantize.training.checkpoint import open_run
+from quantize.training.motion import Motion, motion
 from quantize.training.train_codebook import (
-    Motion,
     bits_per_second,
     explained,
     measure,
-    motion,
     through,
     with_spoken,
 )

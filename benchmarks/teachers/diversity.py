@@ -32,13 +32,13 @@ from quantize.evaluation.record import write_record
 from quantize.evaluation.scoring import LOWER, UPPER, score
 from quantize.evaluation.test_clips import MADE_SILENCE, TestClip, load_test_clips
 from quantize.plotting import pyplot
+from quantize.training.inference import faces_of
 from quantize.training.train_code_generator import (
     FrozenNetworks,
     TeacherFeatures,
     open_generator,
     teacher_features_of,
 )
-from quantize.training.train_teacher import faces_of
 
 SETS = ("GRID s1, unseen sentences", "FACEGOOD, unseen clip", "EMO-DB, two unseen talkers")
 TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)

@@ -37,9 +37,11 @@ from quantize.data.streams import features_of_clip
 from quantize.evaluation.record import write_record
 from quantize.plotting import pyplot
 from quantize.training.checkpoint import open_run
+from quantize.training.inference import EMOTION_WINDOW as WINDOW
+from quantize.training.inference import embed
+from quantize.training.motion import motion
 from quantize.training.student_emotion_head import SETTLED
-from quantize.training.train_codebook import motion
-from quantize.training.train_emotion_embedding import WINDOW, embed, face_windows
+from quantize.training.train_emotion_embedding import face_windows
 
 TEST = ("emodb_15", "emodb_16")
 HOP = FPS // 5

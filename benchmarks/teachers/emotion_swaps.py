@@ -24,7 +24,7 @@ from quantize.evaluation.viseme_contrasts import (
     viseme_contrasts,
     viseme_faces,
 )
-from quantize.training.train_teacher import one_hot
+from quantize.training.labels import one_hot
 
 RISE = 0.02
 """Mean change of a weight that counts as moved."""

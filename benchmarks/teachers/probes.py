@@ -41,7 +41,7 @@ from quantize.data.streams import features_of_clip
 from quantize.evaluation.record import write_record
 from quantize.plotting import pyplot
 from quantize.training.checkpoint import open_run
-from quantize.training.train_teacher import ACTED
+from quantize.training.teacher_batches import ACTED
 
 FOLDS = 5
 DECAY = 1e-3

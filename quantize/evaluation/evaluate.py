@@ -68,10 +68,10 @@ def of_student(checkpoint: Path, clips: Sequence[TestClip]) -> dict[str, Floats]
 def of_teacher(checkpoint: Path, clips: Sequence[TestClip]) -> dict[str, Floats]:
     """The teacher in its neutral mood, which hears the whole clip at once."""
     from models.teacher import Teacher, TeacherConfig
-    from quantize.training import train_teacher as teacher
+    from quantize.training.inference import faces_of
 
     net = open_run(checkpoint, "teacher", Teacher, TeacherConfig)
-    return {t.id: teacher.faces_of(net, heard(t, t.faces, net.speech)) for t in clips}
+    return {t.id: faces_of(net, heard(t, t.faces, net.speech)) for t in clips}
 
 
 def of_teachers(checkpoints: Sequence[Path], clips: Sequence[TestClip]) -> Faces:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from edge.files import atomic_write, write_text
-from quantize.plotting import pyplot
 
 
 class TrainingLog:

@@ -67,15 +67,28 @@ def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
     return weighted_mean(missed, (classes != UNKNOWN).flatten().to(missed.dtype))
 
 
-def emotion_divergence(said: Tensor, wanted: Tensor) -> Tensor:
+def emotion_divergence(predicted: Tensor, target: Tensor) -> Tensor:
     """Divergence (B, T) of one emotion (B, T, 2 D: mean, log-variance) from another, a dimension.
 
-    Kullback-Leibler, of Gaussians with the wanted one first.
+    Kullback-Leibler, of Gaussians with the target first.
     """
-    mean, log_variance = said.chunk(2, dim=-1)
-    real, real_variance = wanted.chunk(2, dim=-1)
+    mean, log_variance = predicted.chunk(2, dim=-1)
+    real, real_variance = target.chunk(2, dim=-1)
     apart = (real - mean) ** 2 + real_variance.exp()
     return 0.5 * (log_variance - real_variance + apart / log_variance.exp() - 1).mean(-1)
+
+
+def between_classes(x: Tensor, classes: Tensor) -> Tensor:
+    """Share of the variance of x (B, C) that lies between the means of its classes (B,), 0 to 1.
+
+    By chance it is about (classes - 1) / (B - 1).
+    """
+    member = F.one_hot(classes - classes.min()).to(x.dtype)  # (B, K)
+    counts = member.sum(0)
+    means = (member.T @ x) / counts.clamp(min=1)[:, None]
+    off = x - x.mean(0)
+    between = (counts[:, None] * (means - x.mean(0)) ** 2)[counts > 0].sum()
+    return between / (off**2).sum().clamp(min=1e-6)
 
 
 def correlation(predicted: Tensor, target: Tensor) -> Tensor:

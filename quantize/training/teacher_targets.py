@@ -27,9 +27,7 @@ from quantize.data.pseudo_targets import viseme_poses, with_phone_faces
 from quantize.data.speech_encoder import teacher_features
 from quantize.data.streams import LoadedClip, TrainingStream
 from quantize.data.targets import Scale, arkit_spread, seen_at_sixty, targets
-from quantize.training.train_emotion_embedding import HOP, embed
-from quantize.training.train_emotion_embedding import WINDOW as EMOTION_WINDOW
-from quantize.training.train_teacher import faces_of
+from quantize.training.inference import EMOTION_HOP, EMOTION_WINDOW, embed, faces_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class TeacherTargets:
     def emotion_rows(self, clip: NDArray[np.int32], moment: Floats) -> NDArray[np.int64]:
         """Rows of ``emotion``: of the window that ends there, because a student knows no later."""
         first, last = self.starts[clip, 1], self.starts[clip + 1, 1] - 1
-        row = ((moment - EMOTION_WINDOW / FPS) * FPS / HOP).astype(np.int64)
+        row = ((moment - EMOTION_WINDOW / FPS) * FPS / EMOTION_HOP).astype(np.int64)
         return np.clip(first + row, first, last)
 
 

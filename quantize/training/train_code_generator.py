@@ -28,12 +28,11 @@ from quantize.data.load import load
 from quantize.data.streams import features_of_clip
 from quantize.data.targets import Scale, arkit_spread, fit_scales
 from quantize.training.checkpoint import open_run, settings_of
+from quantize.training.inference import embed, faces_of
 from quantize.training.loop import Rng, Schedule, fit
 from quantize.training.losses import correlation
+from quantize.training.motion import face_of
 from quantize.training.run_settings import keep_settings, plain_settings
-from quantize.training.train_codebook import face_of
-from quantize.training.train_emotion_embedding import embed
-from quantize.training.train_teacher import faces_of
 
 SPAN = 96
 """Faces of a training window (1.6 s), a multiple of the slow span."""

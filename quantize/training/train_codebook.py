@@ -19,21 +19,19 @@ from tqdm import tqdm
 from edge.contract import ARKIT_52, FPS, Floats
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.teacher import LEVELS, Teacher, TeacherConfig
-from quantize.data.clips import Clip, DataError
+from quantize.data.clips import Clip
 from quantize.data.load import load
 from quantize.data.streams import features_of_clip
-from quantize.data.targets import Scale, arkit_spread, fit_scales, targets
+from quantize.data.targets import arkit_spread
 from quantize.training.checkpoint import open_run
+from quantize.training.inference import faces_of
 from quantize.training.loop import Rng, Schedule, fit
 from quantize.training.losses import shape_loss, velocity_loss
+from quantize.training.motion import RANGE, Motion, motion
 from quantize.training.run_settings import keep_settings, plain_settings
-from quantize.training.train_teacher import faces_of
 
 WINDOW = 128
 """Faces of a training window (2.1 s), a multiple of the slow span."""
-
-RANGE = (-4.0, 8.0)
-"""Standard deviations of speech a face is held to; range-of-motion takes go beyond."""
 
 
 @dataclass(frozen=True)
@@ -50,42 +48,6 @@ class CodebookRun:
     velocity: float = 2.0
     commitment: float = 0.25
     model: CodebookConfig = field(default_factory=CodebookConfig)
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Captures in a row."""
-
-    faces: Floats
-    """(T, 52) in standard deviations of speech."""
-    live: NDArray[np.bool_]
-    """(T, 52) where ``faces`` was captured."""
-    source: NDArray[np.int64]
-    """(T,) index of the capture system."""
-
-
-def motion(clips: Sequence[Clip], scaled_by: Sequence[Clip]) -> Motion:
-    """The captures of ``clips``, each on the scale that ``scaled_by`` gives its source."""
-    scales = fit_scales(scaled_by, ARKIT_52)
-    faces, live, source = [], [], []
-    names = sorted(scales)
-    for clip in clips:
-        if clip.capture is None or clip.source not in scales:
-            continue
-        scale = scales[clip.source]
-        faces.append(face_of(clip, scale))
-        live.append(np.broadcast_to(scale.live, faces[-1].shape))
-        source.append(np.full(len(faces[-1]), names.index(clip.source)))
-    if not faces:
-        raise DataError("no captured face in the data; give folders that hold some")
-    return Motion(np.concatenate(faces), np.concatenate(live), np.concatenate(source))
-
-
-def face_of(clip: Clip, scale: Scale) -> Floats:
-    """(T, 52) the capture of a clip in standard deviations of speech."""
-    assert clip.capture is not None
-    count = int(len(clip.capture.values) / clip.capture.fps * FPS)
-    return np.clip(targets(clip, scale, count) / arkit_spread(), *RANGE).astype(np.float32)
 
 
 def train_codebook(run: CodebookRun, out: Path) -> nn.Module:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.contract import FPS, Floats
+from edge.contract import Floats
 from edge.emotion import load_emotions
 from edge.idle_motion import IdleMotion
 from models.embedding import Embedding, EmbeddingConfig
@@ -33,12 +33,10 @@ from quantize.data.streams import (
     render_as_recorded,
 )
 from quantize.data.targets import arkit_spread
+from quantize.training.inference import EMOTION_WINDOW, name_of
 from quantize.training.loop import Rng, Schedule, fit
+from quantize.training.motion import Motion, motion
 from quantize.training.run_settings import keep_settings, plain_settings
-from quantize.training.train_codebook import Motion, motion
-
-WINDOW, HOP = 90, FPS // 5
-"""Faces of a window (1.5 s). EMO-DB cuts three emotions at 2.0 s; no network may see a length."""
 
 
 @dataclass(frozen=True)
@@ -113,25 +111,26 @@ def speech_windows(
     """Windows (B, 90, 40) and emotions (B,), every emotion as often, none across two clips."""
     stream = speech[int(rng.integers(len(speech)))]
     clip = stream.clip
-    inside = np.flatnonzero((clip[:-WINDOW] >= 0) & (clip[:-WINDOW] == clip[WINDOW:]))
+    first, last = clip[:-EMOTION_WINDOW], clip[EMOTION_WINDOW:]
+    inside = np.flatnonzero((first >= 0) & (first == last))
     spoken = labels[clip[inside]]
     kinds = np.unique(spoken)
     pools = [inside[spoken == k] for k in kinds]
     starts = np.array([rng.choice(pools[i % len(pools)]) for i in rng.permutation(batch)])
-    return stream.mels[starts[:, None] + np.arange(WINDOW)], labels[clip[starts]]
+    return stream.mels[starts[:, None] + np.arange(EMOTION_WINDOW)], labels[clip[starts]]
 
 
 def face_windows(talking: Motion, emotion: NDArray[np.int64], rng: Rng) -> Floats:
     """Windows (B, 90, 52), in deviations: neutral talking plus each emotion's action units."""
-    starts = rng.integers(len(talking.faces) - WINDOW, size=len(emotion))
-    faces = talking.faces[starts[:, None] + np.arange(WINDOW)].copy()
+    starts = rng.integers(len(talking.faces) - EMOTION_WINDOW, size=len(emotion))
+    faces = talking.faces[starts[:, None] + np.arange(EMOTION_WINDOW)].copy()
     faces *= talking.live[starts][:, None]
     spread = arkit_spread()
     idle = IdleMotion(int(rng.integers(2**31)))
     for face, kind in zip(faces, emotion, strict=True):
         strength = rng.uniform(0.3, 1.0) * fading(rng)
         units = load_emotions()[0][EMOTIONS[kind]] * rng.uniform(0.7, 1.3, 52)
-        resting = np.stack([idle.next()[0] for _ in range(WINDOW)])
+        resting = np.stack([idle.next()[0] for _ in range(EMOTION_WINDOW)])
         face += (strength[:, None] * units + resting) / spread
     return (faces + 0.1 * rng.standard_normal(faces.shape)).astype(np.float32)
 
@@ -139,19 +138,5 @@ def face_windows(talking: Motion, emotion: NDArray[np.int64], rng: Rng) -> Float
 def fading(rng: Rng) -> Floats:
     """(90,) a strength near 1 that drifts, as no face holds an expression still."""
     knots = rng.uniform(0.6, 1.0, 4)
-    return np.interp(np.arange(WINDOW), np.linspace(0, WINDOW, 4), knots).astype(np.float32)
-
-
-@torch.no_grad()
-def embed(net: Embedding, mels: Floats, hop: int = HOP) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance of each 1.5 s window of a clip's mels (T, 40), five a second."""
-    if len(mels) < WINDOW:
-        mels = np.concatenate([mels, np.repeat(mels[-1:], WINDOW - len(mels), axis=0)])
-    starts = np.arange(0, len(mels) - WINDOW + 1, hop)
-    return net.speech(torch.from_numpy(mels[starts[:, None] + np.arange(WINDOW)]))
-
-
-def name_of(net: Embedding, mels: Floats) -> int:
-    """Index into ``EMOTIONS`` of what a clip's windows say on average."""
-    mean, _ = embed(net, mels)
-    return int(net.read(mean).log_softmax(1).mean(0).argmax())
+    at = np.linspace(0, EMOTION_WINDOW, 4)
+    return np.interp(np.arange(EMOTION_WINDOW), at, knots).astype(np.float32)

@@ -33,6 +33,7 @@ from quantize.data.renditions import Renditions
 from quantize.data.streams import LoadedClip, TrainingStream
 from quantize.data.targets import Scale, arkit_spread
 from quantize.training.checkpoint import open_run
+from quantize.training.labels import index_of, one_hot
 from quantize.training.loop import Schedule, fit
 from quantize.training.losses import (
     class_loss,
@@ -53,7 +54,6 @@ from quantize.training.teacher_targets import (
     compute_targets,
     with_teacher_faces,
 )
-from quantize.training.train_teacher import index_of, one_hot
 
 LOOKAHEAD_CHANGE = 0.1
 """Share of the streams that change their look-ahead from window to window."""
