@@ -43,10 +43,8 @@ NOT_RUN = {
     r"^/opt/edgetalk/": "is the installed service",
     r"^git (clone|pull)": "needs the network",
     r"^(pip install|make (run|test|test-base|install-service))": "installs from the package index",
-    r"^python -m benchmarks\.(accuracy|peers|codebook|emotion|diversity)": "needs the data sets",
-    r"^python -m benchmarks\.steering": "the same",
-    r"^python -m benchmarks\.(latency|scope|faults|reconnects|soak)": "takes PipeWire and minutes",
-    r"^python -m benchmarks\.(speed|scale|encode|control_flood)": "measures for minutes",
+    r"^python -m benchmarks\.(accuracy|teachers)\b": "needs the data sets",
+    r"^python -m benchmarks\.runtime\.": "measures for minutes",
     r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
     r"^edge-quantize distill": "needs trained teachers; tests/test_distill.py runs it",
     r"^torchrun ": "trains in two processes; tests/test_teachers.py runs them",
@@ -54,7 +52,6 @@ NOT_RUN = {
     r"^edge-preview ": "serves until it is stopped; tests/test_preview.py runs it",
     r"^edge-run .*--render": "draws for a minute; tests/test_preview_browser.py runs it",
     r"^cd page ": "needs the npm registry; tests/test_preview_browser.py builds the page",
-    r"^python -m benchmarks\.preview": "measures for minutes",
 }
 """What no sandbox can run, and why."""
 
