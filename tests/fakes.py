@@ -13,7 +13,8 @@ from edge.bundle import Bundle, Network
 from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Floats
 from edge.words import VISEME_FEATURES
 
-DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "edge" / "assets" / "demo.flac"
 JAW = INDEX["jawOpen"]
 
 

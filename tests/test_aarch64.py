@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes import ROOT
+
 pytestmark = pytest.mark.toolchain  # once, not on each Python
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "aarch64.sh"
+SCRIPT = ROOT / "benchmarks" / "runtime" / "aarch64.sh"
 
 
 def test_every_dependency_has_a_wheel_for_both_pythons_of_jetpack(tmp_path: Path) -> None:

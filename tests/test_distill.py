@@ -236,7 +236,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     assert saved["finished"]
     # The names moved what the emotion is read from, and nothing else.
     with monkeypatch.context() as patch:
-        patch.setattr("quantize.training.train_student.name_emotions", lambda *_: None)
+        patch.setattr("quantize.training.train_student.train_emotion_head", lambda *_: None)
         train_student(settings, tmp_path / "nameless")
     plain = torch.load(tmp_path / "nameless" / "checkpoint.pt", weights_only=True)["average"]
     moved = {k: v for k, v in saved["average"].items() if not torch.equal(v, plain[k])}
@@ -319,7 +319,7 @@ from quantize.training.run_settings import read_settings
 from tests.test_distill import angrily
 from tests.test_student import NoPhones
 
-streams.Aligner, student.hide_bands = NoPhones, lambda mels: mels
+streams.Aligner, student.mask_bands = NoPhones, lambda mels: mels
 student.read_corpus, mood.STEPS = angrily, 20
 run = read_settings(student.StudentRun, Path(sys.argv[2]))
 student.train_student(run, Path(sys.argv[3]))

@@ -198,12 +198,12 @@ def test_fast_codes_are_drawn_at_their_share_of_the_temperature(
     net, parts = opened
     heard, book = voice(parts), parts.codebook
     random = torch.Generator().manual_seed(7)
-    common, logits = net.listen(heard.content, heard.mean)
+    common, logits = net.encode(heard.content, heard.mean)
     slow = book.slow.lookup(draw(logits, 2.0, random))
-    likeliest = book.fast.lookup(net.speak(common, slow).argmax(-1))
+    likeliest = book.fast.lookup(net.decode(common, slow).argmax(-1))
     shown = generate(net, book, heard.content, heard.mean, 2.0, seed=7, fast=0.0)
     torch.testing.assert_close(shown, book.decode(slow, likeliest)[0])
-    warm = book.fast.lookup(draw(net.speak(common, slow), 1.0, random))
+    warm = book.fast.lookup(draw(net.decode(common, slow), 1.0, random))
     shown = generate(net, book, heard.content, heard.mean, 2.0, seed=7, fast=0.5)
     torch.testing.assert_close(shown, book.decode(slow, warm)[0])
 

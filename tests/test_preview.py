@@ -243,7 +243,7 @@ def test_the_page_steers_by_the_orders_of_osc(show: Show) -> None:
     face = show.desk.pipeline.face
     assert face._gains is not None
     assert face._gains[INDEX["jawOpen"]] == np.float32(1.5)
-    assert face.mood.name == "happiness"
+    assert face.emotion_blend.name == "happiness"
 
 
 def test_what_a_page_may_not_ask_is_counted_and_the_tab_lives_on(show: Show) -> None:

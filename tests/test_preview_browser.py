@@ -339,7 +339,7 @@ def test_a_live_page_follows_the_faces_and_steers_them() -> None:
             page.ask("null")
         show.desk.live.inbox.drain()
         assert show.desk.live.gains == {"jawOpen": 2.0}
-        assert show.desk.pipeline.face.mood.name == "sadness"
+        assert show.desk.pipeline.face.emotion_blend.name == "sadness"
         page.shot("live.png")
         show.server.close()
         page.until("document.getElementById('say').textContent.startsWith('no connection')")

@@ -221,7 +221,7 @@ def test_words_are_learned_last_and_without_them_nothing_changes(
     run = replace(run, model=replace(TINY, styles=("tones",)))
     steered = train_student(run, tmp_path / "steered")
     with monkeypatch.context() as patch:
-        patch.setattr("quantize.training.train_student.learn_steering", lambda *_: None)
+        patch.setattr("quantize.training.train_student.learn_conditioning", lambda *_: None)
         plain = train_student(run, tmp_path / "plain")
     assert isinstance(steered, Student)
     before = plain.state_dict()

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes import ROOT
+
 pytestmark = pytest.mark.toolchain
 
-EDGE = Path(__file__).parents[1] / "edge"
+EDGE = ROOT / "edge" / "inference"
 BINDINGS = ("tensorrt-cu12-bindings==10.3.0", "tensorrt-cu13-bindings==11.4.0.106")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetalk-tests"
 CACHE /= f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -49,7 +51,7 @@ json.dump({"version": trt.__version__, "names": kept}, sys.stdout)
 def used() -> set[tuple[str, ...]]:
     """Such as ("BuilderFlag", "GPU_FALLBACK") for trt.BuilderFlag.GPU_FALLBACK."""
     found = set()
-    for file in ("build.py", "engine_trt.py"):
+    for file in ("build.py", "tensorrt/engine_trt.py"):
         for node in ast.walk(ast.parse((EDGE / file).read_text())):
             path = []
             while isinstance(node, ast.Attribute):

@@ -3,7 +3,7 @@
 # CUDA for Python that needs no compiler? Needs a package index; downloads about 80 MB into a temporary
 # folder.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mapfile -t wanted < <("${PYTHON:-python3}" - <<'PY'
