@@ -37,6 +37,7 @@ test-slow: $(VENV)/.test
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 # Only what a kiosk has: edge without torch, onnx and the rest.
