@@ -18,9 +18,9 @@ from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX, faces_within
 from quantize.data.targets import Scale
 from quantize.evaluation.test_clips import PAIRED, TestClip, made_silence
+from tests.fakes import DEMO
 
 pytestmark = pytest.mark.toolchain
-DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
 
 
 def clips() -> list[TestClip]:

@@ -19,6 +19,7 @@ from edge.pipeline import Pipeline
 from edge.recording.batch import record_file
 from edge.wiring import open_pipeline
 from tests.fakes import (
+    ROOT,
     FakeClock,
     FakeDecoder,
     FakeGenerator,
@@ -27,8 +28,6 @@ from tests.fakes import (
     fake_bundle,
     noise,
 )
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from edge.cli import main
 from edge.config import Config
 from edge.contract import ConfigError
 from edge.recording.audio_record import AudioRecord, RecordedSource, wav_header
-
-DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
+from tests.fakes import DEMO
 
 
 def ramp(start: int, n: int) -> np.ndarray:

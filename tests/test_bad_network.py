@@ -11,15 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.fakes import DEMO
+from tests.fakes import DEMO, ROOT
 from tests.test_cli import vmc_values
 
-ROOT = Path(__file__).parents[1]
 PLAY = [sys.executable, "-m", "edge.cli", "--mic", f"file:{DEMO}", "--control", "off"]
 
 

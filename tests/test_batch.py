@@ -20,8 +20,7 @@ import soundfile
 
 from edge.contract import SAMPLE_RATE, Floats, InputError
 from edge.recording.batch import find_audio, main
-
-ROOT = Path(__file__).parents[1]
+from tests.fakes import ROOT
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +21,9 @@ from quantize.data.speech_encoder import INSTALL, PACKAGE, teacher_features
 from quantize.data.targets import arkit_spread
 from quantize.training.checkpoint import open_run
 from quantize.training.inference import embed, faces_of
+from tests.fakes import ROOT
 
 pytestmark = pytest.mark.toolchain
-ROOT = Path(__file__).parents[1]
 HELD = ROOT / "models" / "checkpoints"
 
 

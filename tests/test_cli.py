@@ -16,9 +16,7 @@ import numpy as np
 import pytest
 
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE
-from tests.fakes import DEMO
-
-ROOT = Path(__file__).parents[1]
+from tests.fakes import DEMO, ROOT
 
 
 def edge_run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:

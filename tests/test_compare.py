@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from html import escape
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from quantize.evaluation.precision import (
 )
 from quantize.evaluation.precision_report import page, plot_shapes, plot_worst
 from quantize.export.snr import snr_by_channel, snr_db
+from tests.fakes import ROOT
 
 pytestmark = pytest.mark.toolchain
 
@@ -183,7 +183,7 @@ def test_fp32_alone_cannot_be_compared(tmp_path, monkeypatch):
 
 
 def test_the_reports_kept_are_of_the_shipped_bundle_and_miss_nothing():
-    bundle, results = read_bundle(DEFAULT), Path(__file__).parents[1] / "benchmarks" / "results"
+    bundle, results = read_bundle(DEFAULT), ROOT / "benchmarks" / "results"
     kept = json.loads((results / "quantisation.json").read_text())
     scan = json.loads((results / "sensitivity.json").read_text())
     assert kept["bundle"] == bundle.hash

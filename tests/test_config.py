@@ -20,8 +20,9 @@ from edge.config import (
     read_config,
 )
 from edge.contract import ConfigError
+from tests.fakes import ROOT
 
-EXAMPLE = Path(__file__).parents[1] / "systemd" / "edge.yaml"
+EXAMPLE = ROOT / "systemd" / "edge.yaml"
 
 
 def config(tmp_path: Path, text: str) -> Config:

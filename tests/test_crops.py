@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,9 +19,9 @@ from edge.contract import INDEX, SAMPLE_RATE, AudioBlock
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
 from quantize.evaluation.test_clips import TestClip
+from tests.fakes import DEMO
 
 pytestmark = pytest.mark.toolchain
-DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
 
 
 class Leaky:

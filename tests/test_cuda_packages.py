@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes import ROOT
+
 pytestmark = pytest.mark.toolchain
 
-ROOT = Path(__file__).parents[1]
-CUDA = Path(__file__).parent / "cuda"
+CUDA = ROOT / "tests" / "cuda"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetalk-tests"
 CACHE /= f"python{sys.version_info.major}.{sys.version_info.minor}"
 HEADERS = "nvidia-cuda-runtime-cu12==12.6.77"  # of JetPack 6

@@ -20,8 +20,8 @@ import yaml
 from edge.bundle import DEFAULT
 from edge.config import parse
 from edge.contract import ARKIT_52, SAMPLE_RATE, Floats
+from tests.fakes import ROOT
 
-ROOT = Path(__file__).parents[1]
 # jetson.md and precision.md have a test of their own.
 PAGES = [
     page

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes import ROOT
+
 pytestmark = pytest.mark.toolchain
 
-ROOT = Path(__file__).parents[1]
 NO_DRIVER = "no NVIDIA driver on this machine (libcuda.so.1: "
 BIN = "~/edgetalk/bin"
 

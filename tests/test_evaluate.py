@@ -21,10 +21,11 @@ from quantize.evaluation import evaluate
 from quantize.evaluation.evaluate import faces_of
 from quantize.evaluation.test_clips import MADE_SILENCE, TestClip, made_silence
 from quantize.training.run_settings import plain_settings
+from tests.fakes import DEMO
 
 pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]
-DEMO = Path(__file__).parent.parent / "edge" / "assets" / "demo.flac"
+DEMO = DEMO
 
 
 def spoken(seconds: float = 3.0) -> TestClip:

@@ -15,8 +15,9 @@ import pytest
 from edge.contract import ARKIT_52, INDEX, BlendshapeFrame, face_end
 from edge.recording.face_record import open_record
 from edge.recording.gltf import bars
+from tests.fakes import ROOT
 
-PEERS = Path(__file__).parent / "peers"
+PEERS = ROOT / "tests" / "peers"
 
 
 @pytest.fixture

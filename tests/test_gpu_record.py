@@ -17,6 +17,7 @@ from edge.contract import Floats, MissingError
 from edge.inference.tensorrt.engine_cache import EngineTarget, measured_precision
 from quantize.evaluation.gpu_table import gpu_table
 from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt
+from tests.fakes import ROOT
 
 ORIN = EngineTarget("tensorrt 10.3.0", "Orin", "87", "R36.4.3")
 ROW = {"engine": "tensorrt 10.3.0", "cuda_graph": True, "snr_db": 50.0, "p99_us": 90.0}
@@ -189,5 +190,5 @@ def test_without_records_the_table_says_that_no_gpu_was_measured(tmp_path: Path)
 
 
 def test_the_documentation_holds_the_table_of_the_records() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "jetson.md").read_text()
+    page = (ROOT / "docs" / "jetson.md").read_text()
     assert gpu_table(gpu_bench.GPU_RECORDS) in page

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'edgetalk[toolchain]'")
 
 from edge.contract import EdgeError
 from quantize.export.lint import RULES, lint, require
+from tests.fakes import ROOT
 from tests.qdq_corpus import (
     BAD,
     GOOD,
@@ -84,5 +83,5 @@ def test_whatever_nvidias_parser_refuses_the_linter_refuses_too():
 
 def test_the_documentation_holds_the_cross_table():
     pytest.importorskip("tensorrt_rtx", reason="NVIDIA's parser is not installed (tensorrt-rtx)")
-    page = (Path(__file__).parents[1] / "docs" / "precision.md").read_text()
+    page = (ROOT / "docs" / "precision.md").read_text()
     assert "\n".join(cross_table()) in page

@@ -17,10 +17,11 @@ from edge.contract import ARKIT_52, BlendshapeFrame
 from edge.outputs import open_output
 from edge.outputs.common import ShapeSelection
 from edge.outputs.livelink import LiveLink, packet
+from tests.fakes import ROOT
 
-RECORDED = Path(__file__).parents[2] / "shared/data/livelink_udp_packets"
+RECORDED = ROOT.parent / "shared/data/livelink_udp_packets"
 RAMP = np.linspace(0.01, 0.99, 52, dtype=np.float32)
-PEERS = Path(__file__).parent / "peers"
+PEERS = ROOT / "tests" / "peers"
 
 
 def datagrams(url):

@@ -9,18 +9,16 @@ import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.contract import ARKIT_52
 from edge.outputs.tables import pascal
-from tests.fakes import DEMO
+from tests.fakes import DEMO, ROOT
 
 pytestmark = pytest.mark.toolchain  # once in CI is enough for a browser
 
-ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "tests/peers"
 PRESETS = ("aa", "ih", "ou", "ee", "oh", "blink", "blinkLeft", "blinkRight", "happy", "angry",
            "sad", "relaxed", "surprised")  # fmt: skip

@@ -10,14 +10,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from edge.outputs import SCHEMES
-from tests.fakes import DEMO
-
-ROOT = Path(__file__).parents[1]
+from tests.fakes import DEMO, ROOT
 
 
 class Peer(threading.Thread):

@@ -27,6 +27,7 @@ from edge.contract import INDEX, EdgeError
 from quantize.data.phones import VISEMES
 from quantize.evaluation.test_clips import PAIRED, TestClip
 from quantize.evaluation.viseme_contrasts import lip_gap, tucked
+from tests.fakes import DEMO
 
 pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]
@@ -138,7 +139,7 @@ def test_a_real_peer_opens_its_mouth(
     from edge.audio.audio_file import read_audio
 
     monkeypatch.setenv("EDGETALK_CACHE", str(tmp_path))
-    demo = Path(__file__).parent.parent / "edge" / "assets" / "demo.flac"
+    demo = DEMO
     voice = read_audio(demo)[: 4 * 16_000]
     trial = TestClip("set/demo", "set", "x", voice)
     faces = follow(peer, INSTALLED, [trial])["set/demo"]

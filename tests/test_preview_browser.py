@@ -24,7 +24,7 @@ from edge.emotion import load_emotions
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
 from edge.recording.face_record import open_record
-from tests.fakes import DEMO
+from tests.fakes import DEMO, ROOT
 
 pytest.importorskip("websockets", reason="the preview needs websockets: pip install websockets")
 from edge.preview.replay import replay_files
@@ -34,7 +34,6 @@ from tests.test_preview import FACE, Show
 
 pytestmark = pytest.mark.toolchain  # once in CI is enough for a browser
 
-ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "runs" / "preview"
 """Pictures of the last run, for people."""
 

@@ -4,16 +4,13 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.contract import BlendshapeFrame
 from edge.service.sd_notify import PATIENCE, STATUS_EVERY, open_service
-
-REPO = Path(__file__).parent.parent
-DEMO = REPO / "edge" / "assets" / "demo.flac"
+from tests.fakes import DEMO, ROOT
 
 
 class Clock:
@@ -205,7 +202,7 @@ def test_edge_run_tells_the_manager_when_it_begins_and_when_it_ends(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "edge.cli", *words],
         env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "1000000"},
-        cwd=REPO, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         heard = {manager.socket.recv(4096).decode() for _ in range(2)}

@@ -25,9 +25,9 @@ from quantize.training.inference import faces_of
 from quantize.training.teacher_batches import mask_spans
 from quantize.training.teacher_config import TeacherRun
 from quantize.training.train_teacher import train_teacher
+from tests.fakes import DEMO
 
 pytestmark = pytest.mark.toolchain
-DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
 
 
 @pytest.fixture

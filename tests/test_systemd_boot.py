@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-REPO = Path(__file__).parent.parent
+from tests.fakes import ROOT
+
 CHECK = """\
 [Unit]
 SuccessAction=poweroff-force
@@ -43,7 +44,7 @@ def facts(tmp_path_factory):
     cache.mkdir(parents=True, exist_ok=True)
     dist, out = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("out")
     made = subprocess.run(
-        [REPO / "tests/nspawn/make_root.sh", cache, *build_wheel(dist)],
+        [ROOT / "tests/nspawn/make_root.sh", cache, *build_wheel(dist)],
         env=os.environ | {"PYTHON": sys.executable}, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     boot(made.stdout.strip(), dist, out)
@@ -58,7 +59,7 @@ def build_wheel(dist):
     with tempfile.TemporaryDirectory() as copy:
         tree = Path(copy) / "tree"
         shutil.copytree(
-            REPO, tree, ignore=shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info")
+            ROOT, tree, ignore=shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info")
         )
         words = ["wheel", "--quiet", "--no-deps", "--wheel-dir", dist, tree]
         subprocess.run([sys.executable, "-m", "pip", *words], check=True)
@@ -75,7 +76,7 @@ def boot(root, dist, out):
         subprocess.run(
             ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--private-network",
              "--boot", f"--directory={root}", "--volatile=overlay",  # what is written is forgotten
-             f"--bind-ro={REPO}:/src", f"--bind-ro={dist}:/dist", f"--bind={out}:/out",
+             f"--bind-ro={ROOT}:/src", f"--bind-ro={dist}:/dist", f"--bind={out}:/out",
              f"--bind-ro={out}/check.service:/etc/systemd/system/check.service",
              "systemd.wants=check.service"],
             stdin=subprocess.DEVNULL, stdout=console, stderr=console, timeout=240, check=False,

@@ -5,11 +5,12 @@ import os
 import shutil
 import stat
 import subprocess
-from pathlib import Path
 
 import pytest
 
-SYSTEMD = Path(__file__).parent.parent / "systemd"
+from tests.fakes import ROOT
+
+SYSTEMD = ROOT / "systemd"
 SYSTEM, USER = SYSTEMD / "edgetalk.service", SYSTEMD / "user" / "edgetalk.service"
 
 needs_systemd = pytest.mark.skipif(
