@@ -17,6 +17,7 @@ from tests.fakes import DEMO
 def pytest_configure() -> None:
     """Networks of tests are tiny: more threads of torch would only wait for one another."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests import onnxruntime themselves
 
 
 @pytest.fixture(scope="session")

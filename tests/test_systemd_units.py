@@ -36,6 +36,7 @@ def test_both_units_watch_restart_and_give_up_on_a_bad_configuration(unit):
         "NoNewPrivileges": "yes",
     }  # fmt: skip
     assert {key: found["Service", key] for key in expected} == expected
+    assert "Environment=ORT_DISABLE_TELEMETRY=1\n" in unit.read_text()
     assert found["Unit", "StartLimitIntervalSec"] == "0"
 
 

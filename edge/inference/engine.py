@@ -12,6 +12,7 @@ import numpy as np
 
 from edge.bundle import Bundle, Network
 from edge.contract import Engine, Floats, MissingError, Tensors, UsageError
+from edge.inference.onnx_runtime import load_onnxruntime
 
 log = logging.getLogger("edge")
 
@@ -191,11 +192,7 @@ def _out(states: dict[str, Floats]) -> dict[str, Floats]:
 
 def session_options() -> Any:
     """How EdgeTalk runs ONNX Runtime everywhere."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingError("onnxruntime is not installed: pip install onnxruntime") from error
-    options = onnxruntime.SessionOptions()
+    options = load_onnxruntime().SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # int8 weights multiply as int8 only where the bias is a node of its own; as uint8 they cannot
@@ -207,11 +204,9 @@ def session_options() -> Any:
 
 
 def _open_session(path: Path) -> Any:
-    options = session_options()
-    import onnxruntime
-
+    options, make = session_options(), load_onnxruntime().InferenceSession
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return make(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which share only Exception
         raise MissingError(f"{path}: ONNX Runtime cannot load it ({error})") from error
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.contract import FPS, SAMPLE_RATE, Floats, MissingError
 from edge.features import Features
+from edge.inference.onnx_runtime import load_onnxruntime
 
 PACKAGE = "moonshine_voice"
 INSTALL = "pip install 'edgetalk[teachers]'"
@@ -82,8 +83,7 @@ def _encode(samples: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _session() -> Any:
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     found = find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise MissingError(

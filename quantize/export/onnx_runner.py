@@ -10,6 +10,7 @@ import onnx
 
 from edge.contract import Floats
 from edge.inference.engine import session_options
+from edge.inference.onnx_runtime import load_onnxruntime
 
 
 class OnnxRunner:
@@ -19,9 +20,7 @@ class OnnxRunner:
     """
 
     def __init__(self, model: onnx.ModelProto, watch: Sequence[str] = ()) -> None:
-        import onnxruntime
-
-        self._session: Any = onnxruntime.InferenceSession(
+        self._session: Any = load_onnxruntime().InferenceSession(
             _with_outputs(model, watch).SerializeToString(),
             session_options(),
             providers=["CPUExecutionProvider"],
