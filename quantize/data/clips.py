@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import INDEX, EdgeError, Floats
+from quantize.data.landmarks import Landmarks
 from quantize.data.phones import Phone
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ class Capture:
     fps: float
     seen: NDArray[np.bool_] | None = None
     """(frames,) where a face was seen; elsewhere ``values`` mean nothing. ``None``: everywhere."""
+    landmarks: Landmarks | None = None
+    """Points of the same frames where the source kept them."""
 
     def __post_init__(self) -> None:
         if unknown := [n for n in self.names if n not in INDEX]:
@@ -63,6 +66,10 @@ class Capture:
         if not np.isfinite(self.values).all():
             missing = int((~np.isfinite(self.values)).any(axis=1).sum())
             raise UnfitClipError(f"{missing} of {len(self.values)} frames hold NaN (no face seen)")
+        if self.landmarks is not None and len(self.landmarks.points) != len(self.values):
+            raise UnfitClipError(
+                f"{len(self.landmarks.points)} frames of points beside {len(self.values)} of shapes"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,13 @@ class Clip:
     """Strength of the emotion where labelled."""
     text: str | None = None
     phones: tuple[Phone, ...] = ()
+    language: str | None = None
+    """BCP 47 tag, such as ``en`` or ``zh-CN``, where the set names it."""
+
+    @property
+    def maybe_english(self) -> bool:
+        """Whether an English recogniser may be asked for phones and words."""
+        return self.language is None or self.language.split("-")[0] == "en"
 
     def __post_init__(self) -> None:
         if self.audio is not None and not self.audio.is_file():

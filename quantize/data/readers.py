@@ -17,7 +17,14 @@ import numpy as np
 
 from quantize.data.blendshape_csv import read_csv
 from quantize.data.clips import EMOTIONS, Capture, Clip, ClipReader, UnfitClipError, split_by_id
+from quantize.data.grid_talkers import (
+    OTHER_TALKERS,
+    grid_capture,
+    read_align,
+    read_grid_talkers,
+)
 from quantize.data.phones import Phone, read_emodb, read_pocketsphinx
+from quantize.data.speech_60_languages import read_speech_60_languages
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aiff")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".m4v")
@@ -49,11 +56,8 @@ def read_grid(folder: Path) -> Iterator[ClipReader]:
 
     Talker s1 is split 900 / 50 / 50; every other talker is only for testing.
     """
-    stored = np.load(folder / "blendshapes.npz")
-    names = tuple(str(n) for n in stored["arkit_names"])
+    stored = dict(np.load(folder / "blendshapes.npz"))
     ids = [str(i) for i in stored["ids"]]
-    values = stored["arkit52"].astype(np.float32)
-    offsets, fps = stored["offsets"], float(stored["fps"])
     known = "s1" in folder.name
     # Ranked by hash rather than drawn, so that the sizes are exact.
     ranked = sorted(ids, key=lambda i: sha256(i.encode()).digest())
@@ -61,11 +65,10 @@ def read_grid(folder: Path) -> Iterator[ClipReader]:
 
     def make(at: int, name: str) -> Clip:
         align = folder / "align" / f"{name}.align"
-        spoken = [line.split() for line in align.read_text().splitlines()] if known else []
-        text = " ".join(w for _, _, w in spoken if w not in ("sil", "sp")) or grid_sentence(name)
-        capture = Capture(names, values[offsets[at] : offsets[at + 1]], fps)
+        text = (read_align(align) if known else "") or grid_sentence(name)
+        capture = grid_capture(stored, at)
         source, split = ("grid_s1", held.get(name, "train")) if known else ("grid_other", "test")
-        speaker = "grid_s1" if known else f"grid_{name}"
+        speaker = f"grid_{'s1' if known else OTHER_TALKERS.get(name, name)}"
         audio = folder / "audio" / f"{name}.flac"
         return Clip(f"{source}/{name}", source, speaker, split, audio, capture, text=text)
 
@@ -222,7 +225,9 @@ READERS: dict[str, Callable[[Path], Iterator[ClipReader]]] = {
     "facegood_paired": read_facegood,
     "grid_s1_video_blendshapes": read_grid,
     "grid_other_speakers": read_grid,
+    "grid_talkers": read_grid_talkers,
     "emodb": read_emodb_set,
     "librispeech_261spk": read_librispeech,
+    "speech_60_languages": read_speech_60_languages,
     "speech_misc": read_misc,
 }

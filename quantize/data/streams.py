@@ -120,7 +120,7 @@ def load_audio(clips: Sequence[Clip], found: Path, track: Callable = iter) -> li
     for clip in track([c for c in clips if c.audio]):
         samples = read_audio(clip.audio)
         phones = clip.phones
-        if not phones:
+        if not phones and clip.maybe_english:
             if clip.id not in known:
                 aligner = aligner or Aligner()
                 known[clip.id] = [asdict(p) for p in aligner.find(samples, clip.text)]

@@ -80,7 +80,7 @@ def embed_clips(
     known = _load(found)
     aligner: Aligner | None = None
     for clip in spoken:
-        text = clip.clip.text
+        text = clip.clip.text if clip.clip.maybe_english else None
         if not text or clip.clip.source == "emodb" or clip.clip.id in known:
             continue
         aligner, encode = aligner or Aligner(), encode or sentence_encoder()
