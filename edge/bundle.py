@@ -15,9 +15,9 @@ from zipfile import BadZipFile
 import numpy as np
 import yaml
 
+from edge.conditioning import INPUT, ConditioningLayout
 from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, MissingError, UsageError
 from edge.features import N_MELS, WINDOW
-from edge.words import VISEME_FEATURES
 
 SCHEMA = 1
 DEFAULT = Path(__file__).parent / "bundles" / "default"
@@ -74,11 +74,9 @@ class Bundle:
     lookahead: int
     """The one to use unless told otherwise."""
     generator: Network
-    """mels (1, 1, 40), control (1, K + S + L), state -> latent, state; where ``codes`` is there
-    also codes (1, 2 C), logits of the slow and the fast code, and emotion (1, 2 D), mean and
-    log-variance. ``control`` is the look-ahead as one-hot, how much of each style, and the words
-    as ``edge.words`` tells them. Older bundles have lookahead (1, K) instead, and outputs with an
-    axis more."""
+    """mels (1, 1, 40), control (1, ``layout.size``), state -> latent, state; where ``codes`` is
+    there also codes (1, 2 C), logits of the slow and the fast code, and emotion (1, 2 D), mean and
+    log-variance."""
     decoder: Network
     """latent, state -> weights (1, 1, 52) in ARKit range, not clamped, state."""
     rest: Mapping[str, float]
@@ -133,29 +131,20 @@ class Bundle:
             raise MissingError(f"{path}: not readable ({error}); export it again") from error
 
     @property
-    def control_name(self) -> str:
-        """Input of the generator that ``control`` is for."""
-        return "control" if self.reads_words else "lookahead"
+    def layout(self) -> ConditioningLayout:
+        """What the numbers of the generator's conditioning mean."""
+        return ConditioningLayout(self.lookaheads, self.styles)
 
-    @property
-    def reads_words(self) -> bool:
-        """Can the generator be told words and styles, or is it an older one?"""
-        return "control" in self.generator.inputs
+    def lookahead_of(self, ms: int | None) -> int:
+        """Look-ahead in faces from whole ms; ``None`` is the bundle's own.
 
-    def control(self, lookahead: int) -> Floats:
-        """(1, C) what the generator is told at a look-ahead (faces), with no style and no words."""
-        told = np.zeros(self.generator.inputs[self.control_name], np.float32)
-        told[0, self.lookaheads.index(lookahead)] = 1
-        return told
+        ``UsageError`` if it is not one of ``lookaheads``.
+        """
+        return self.lookahead if ms is None else self.layout.lookahead_of(ms)
 
     def conditioning_input(self, lookahead: int) -> dict[str, Floats]:
-        """The same by the name of the input, as ``Engine.step`` takes it."""
-        return {self.control_name: self.control(lookahead)}
-
-    @property
-    def offered_ms(self) -> dict[int, int]:
-        """Look-aheads as a person names them, in whole ms, to faces."""
-        return {round(n * 1000 / FPS): n for n in self.lookaheads}
+        """Input of the generator, by name, at a look-ahead (faces), with no style and no words."""
+        return {INPUT: self.layout.at(lookahead)}
 
     def write(self) -> None:
         """Write ``bundle.yaml`` (temporary file, then rename)."""
@@ -247,16 +236,14 @@ def _check_file(path: Path, expected: str) -> None:
 def _fits(bundle: Bundle) -> bool:
     """Do the shapes agree with what ``edge.pipeline`` passes from one network to the next?"""
     generator, decoder = bundle.generator, bundle.decoder
-    told = len(bundle.lookaheads) + (len(bundle.styles) + VISEME_FEATURES) * bundle.reads_words
     return (
         generator.inputs.get("mels") == (1, 1, N_MELS)
-        and generator.inputs.get(bundle.control_name) == (1, told)
+        and generator.inputs.get(INPUT) == (1, bundle.layout.size)
         and "latent" in generator.outputs
         and decoder.inputs.get("latent") == generator.outputs["latent"]
         and decoder.outputs.get("weights") == (1, 1, len(ARKIT_52))
         and (bundle.codes is None or {"codes", "emotion"} <= generator.outputs.keys())
         and bool(bundle.emotions) == (bundle.codes is not None)
-        and (bundle.reads_words or not bundle.styles)
         and all(
             network.outputs.get(name.replace("state.", "state_out.", 1)) == shape
             for network in (generator, decoder)

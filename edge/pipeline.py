@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge.audio.audio_file import clean
 from edge.bundle import Bundle
 from edge.code_sampling import CodeSampler
+from edge.conditioning import Conditioning
 from edge.contract import (
     FPS,
     SAMPLE_RATE,
@@ -25,13 +26,9 @@ from edge.face import Face
 from edge.features import Features
 from edge.lookahead_crossfade import LookaheadCrossfade
 from edge.voice_emotion import EVERY, VoiceEmotion
-from edge.words import VISEME_FEATURES, WordScript
 
 FILLABLE = SAMPLE_RATE // 10
 """A gap of up to 100 ms is heard as silence; after a longer one everything starts anew."""
-
-STYLE_FADE = 12
-"""Faces (0.2 s) from no style to all of it."""
 
 
 class Pipeline:
@@ -50,20 +47,12 @@ class Pipeline:
         ``temperature`` above 0 draws by ``seed`` slow codes, where 0 passes on their mean, and the
         emotion to follow, where 0 takes the likeliest.
         """
-        self.lookahead = bundle.lookahead if lookahead is None else lookahead
-        if self.lookahead not in bundle.lookaheads:
-            raise UsageError(f"look-ahead {self.lookahead} faces is not in {bundle.lookaheads}")
-        self._offered, self._styles = bundle.lookaheads, bundle.styles
-        self._told = bundle.conditioning_input(self.lookahead)
-        (self._control,) = self._told.values()
-        self._script = WordScript() if bundle.reads_words else None
-        self.style: tuple[str, float] | None = None
-        """Name and amount of the style last asked for."""
-        self._wanted: Floats | None = None
+        lookahead = bundle.lookahead if lookahead is None else lookahead
+        self.conditioning = Conditioning(bundle.layout, lookahead)
         self._join = LookaheadCrossfade()
         self._generator, self._decoder = engines
         self._features = Features()
-        self.face = Face(bundle.rest, self.lookahead, seed)
+        self.face = Face(bundle.rest, lookahead, seed)
         tables = bundle.tables()
         if temperature and tables is None:
             raise UsageError(
@@ -83,34 +72,22 @@ class Pipeline:
         self._raw = np.zeros(52, np.float32)
         self._start(at=0)
 
+    @property
+    def lookahead(self) -> int:
+        """In faces."""
+        return self.conditioning.lookahead
+
     def set_lookahead(self, lookahead: int) -> None:
         """Go on at another look-ahead (in faces, one of the bundle's) without a jump."""
         if lookahead != self.lookahead:
-            self.lookahead = lookahead
-            self._control[0, : len(self._offered)] = [n == lookahead for n in self._offered]
+            self.conditioning.set_lookahead(lookahead)
             self.face.listen_ahead(lookahead)
             self._join.begin()
 
-    def set_style(self, name: str, amount: float) -> None:
-        """Take on so much (0..1) of the habits of one of the bundle's captured faces, and no other.
-
-        ``name`` is one of the bundle's ``styles``. It fades over ``STYLE_FADE`` faces at most.
-        """
-        self.style = name, amount
-        self._wanted = np.array([amount * (n == name) for n in self._styles], np.float32)
-
-    def _fade(self, wanted: Floats) -> None:
-        begin = len(self._offered)
-        now = self._control[0, begin : begin + len(wanted)]
-        now += np.clip(wanted - now, -1 / STYLE_FADE, 1 / STYLE_FADE)
-        if np.array_equal(now, wanted):
-            self._wanted = None
-
-    def expect(self, sounds: NDArray[np.int8], seconds: float) -> None:
-        """What ``spell`` made of known words will be heard from so many seconds from now on."""
-        if self._script:
-            now = self._features.face
-            self._script.say(sounds, now - self.lookahead, now + round(seconds * FPS))
+    def expect(self, visemes: NDArray[np.int8], seconds: float) -> None:
+        """Words, as ``edge.words.spell`` gives them, that the audio will reach in ``seconds``."""
+        now = self._features.face
+        self.conditioning.expect(visemes, now, now + round(seconds * FPS))
 
     def follow_voice_emotion(self, blend: float | None) -> None:
         """Let the face show the emotion of the voice, fading over ``blend`` s; ``None``: not."""
@@ -125,8 +102,7 @@ class Pipeline:
 
     def restart(self) -> None:
         """Begin a new stream at sample 0."""
-        if self._script:
-            self._script = WordScript()
+        self.conditioning.reset()
         self._start(at=0)
 
     def _start(self, at: int) -> None:
@@ -163,11 +139,7 @@ class Pipeline:
         """Raw weights (52,); at half steps odd faces repeat, even ones go half the way there."""
         if self.half and face % 2:
             return self._raw
-        if self._wanted is not None:
-            self._fade(self._wanted)
-        if self._script:
-            self._control[0, -VISEME_FEATURES:] = self._script.due(face - self.lookahead)
-        heard = self._generator.step(mels=mels, **self._told)
+        heard = self._generator.step(mels=mels, **self.conditioning.inputs(face))
         latent = heard["latent"]
         if self._codes:
             latent = self._codes.draw(latent, heard["codes"], face)

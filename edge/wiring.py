@@ -17,7 +17,7 @@ from typing import Any
 from edge.audio.capture import Source, open_source
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.config import Config
-from edge.contract import Engine, MissingError, Sink, UsageError
+from edge.contract import Engine, MissingError, Sink
 from edge.control.commands import ControlCommands, Status
 from edge.control.listener import ControlListener
 from edge.control.live_settings import LiveSettings, Outputs
@@ -50,7 +50,7 @@ def edgetalk_version() -> str:
 def open_pipeline(config: Config) -> tuple[Bundle, Pipeline]:
     """The bundle and the engines that the configuration names."""
     bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
-    lookahead = faces_of(config.lookahead, bundle)
+    lookahead = bundle.lookahead_of(config.lookahead)
     engines = open_engines(bundle, config.engine, config.precision)
     return bundle, make_pipeline(config, bundle, engines, lookahead)
 
@@ -65,16 +65,6 @@ def make_pipeline(
     if wanted.name is not None:
         pipeline.face.emotion_blend.turn(emotion_named(wanted.name), wanted.intensity, wanted.blend)
     return pipeline
-
-
-def faces_of(lookahead_ms: int | None, bundle: Bundle) -> int:
-    """Look-ahead in faces; it must be one that the bundle was trained for."""
-    if lookahead_ms is None:
-        return bundle.lookahead
-    if lookahead_ms not in bundle.offered_ms:
-        choice = ", ".join(map(str, bundle.offered_ms))
-        raise UsageError(f"--lookahead {lookahead_ms}: this bundle offers {choice} (ms)")
-    return bundle.offered_ms[lookahead_ms]
 
 
 def _source(config: Config, stack: ExitStack) -> Source:

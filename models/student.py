@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge.conditioning import ConditioningLayout
 from edge.contract import ARKIT_52
 from edge.features import N_MELS
-from edge.words import VISEME_FEATURES, VISEMES
+from edge.words import VISEMES
 from models.codebook import FAST, SLOW
 from models.layers import CausalConv, Gru, LeakyMean
 
@@ -66,20 +67,23 @@ class StudentConfig:
     """Classes of the auxiliary head, used in training only."""
 
     @property
+    def layout(self) -> ConditioningLayout:
+        """What the numbers of the generator's conditioning mean."""
+        return ConditioningLayout(self.lookaheads, self.styles)
+
+    @property
     def control(self) -> int:
-        """Length of what the generator is told beside the sound (``Generator``)."""
-        return len(self.lookaheads) + len(self.styles) + VISEME_FEATURES
+        """Length C of the generator's conditioning."""
+        return self.layout.size
 
     @property
     def features(self) -> int:
-        """Length of what all outputs are read from: both GRUs, and what was told."""
+        """Length of what all outputs are read from: both GRUs, and the conditioning."""
         return 2 * self.hidden + self.control
 
     def at(self, lookahead: int) -> Tensor:
-        """(1, C) what the generator is told at a look-ahead (faces), with no style and no words."""
-        told = torch.zeros(1, self.control)
-        told[0, self.lookaheads.index(lookahead)] = 1
-        return told
+        """(1, C) conditioning at a look-ahead (faces), with no style and no words."""
+        return torch.from_numpy(self.layout.at(lookahead))
 
 
 class GeneratorOutput(NamedTuple):
@@ -97,9 +101,8 @@ class Generator(nn.Module):
     """Log-mel frames to codes and an emotion, delayed by the look-ahead.
 
     mels (B, T, 40), control (B, C), state -> ``GeneratorOutput``, state. ``control``, (B, T, C)
-    where it changes from face to face, is the look-ahead as one-hot; how much of each style, none
-    where nobody asked; and the sounds that known words make (``edge.words``), none where no word is
-    known. What is not told is zero and changes nothing.
+    where it changes from face to face, is the conditioning (``edge.conditioning``): look-ahead,
+    styles, viseme features. Styles and features that nobody gave are zero and change nothing.
     """
 
     STATE_NAMES = ("near", "wide", "slow", "deep", "mood")
@@ -122,7 +125,7 @@ class Generator(nn.Module):
         self.fast_vectors = nn.Linear(config.codes, config.fast, bias=False)
         for vectors in (self.slow_vectors, self.fast_vectors):
             nn.init.normal_(vectors.weight)
-        self._asked = len(config.styles) + VISEME_FEATURES
+        self._layout = config.layout
         with torch.no_grad():  # words come last (``quantize.training.student_conditioning``)
             for weight in self.conditioned_weights():
                 self.conditioning_columns(weight).zero_()
@@ -134,7 +137,7 @@ class Generator(nn.Module):
 
     def conditioning_columns(self, weight: Tensor) -> Tensor:
         """Those columns (outputs, S + L) of such a weight, or of its gradient."""
-        return weight[:, -self._asked :]
+        return weight[:, -self._layout.size :][:, self._layout.optional]
 
     def initial_state(self, batch: int = 1) -> tuple[Tensor, ...]:
         """State before anything was heard, in the order ``forward`` takes it."""

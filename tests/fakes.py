@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.bundle import Bundle, Network
+from edge.conditioning import ConditioningLayout
 from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Floats
-from edge.words import VISEME_FEATURES
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "edge" / "assets" / "demo.flac"
@@ -70,12 +70,13 @@ class FakeDecoder:
 
 def fake_bundle(lookahead: int = 2, styles: tuple[str, ...] = ("calm", "broad")) -> Bundle:
     nothing = Network("none.onnx", "", {}, {})
-    generator = replace(nothing, inputs={"control": (1, 3 + len(styles) + VISEME_FEATURES)})
+    layout = ConditioningLayout((0, 2, 4), styles)
+    generator = replace(nothing, inputs={"control": (1, layout.size)})
     rest = {"mouthClose": 0.25}
     return Bundle(
         Path("."),
         "fake",
-        (0, 2, 4),
+        layout.lookaheads,
         lookahead,
         generator,
         nothing,

@@ -69,7 +69,7 @@ def test_a_lookahead_that_the_bundle_lacks_refuses_the_whole_file(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     desk = reloaded(Config(to=("c",), lookahead=50, gains={"jawOpen": 0.5}))
-    assert "lookahead 50: the bundle offers 0, 33, 67, 133" in caplog.text
+    assert "look-ahead 50 ms: this bundle offers 0, 33, 67, 133 ms" in caplog.text
     assert desk.live.gains == {}
     assert [row["to"] for row in desk.outputs.listed()] == ["a", "b"]
 

@@ -8,7 +8,6 @@ import math
 import random
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.bundle import DEFAULT, Bundle, Network, read_bundle
+from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.conditioning import Conditioning, ConditioningLayout
 from edge.config import Config
 from edge.contract import INDEX, BlendshapeFrame
 from edge.control.commands import MOST_BYTES, ControlCommands, Status
@@ -37,21 +37,16 @@ BUNDLE = read_bundle(DEFAULT)
 class FakePipeline:
     """Takes what ``LiveSettings`` changes in a pipeline."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout: ConditioningLayout) -> None:
         self.face = Face({}, 0, 0)
         self.lookahead = 4
         self.voice_emotion: object = None
         self.follows: list[float | None] = []
         self.expected: list[tuple[NDArray[np.int8], float]] = []
-        self.styles: list[tuple[str, float]] = []
-        self.style: tuple[str, float] | None = None
+        self.conditioning = Conditioning(layout, 4)
 
     def expect(self, sounds: NDArray[np.int8], seconds: float) -> None:
         self.expected.append((sounds, seconds))
-
-    def set_style(self, name: str, amount: float) -> None:
-        self.styles.append((name, amount))
-        self.style = name, amount
 
     def follow_voice_emotion(self, blend: float | None) -> None:
         self.follows.append(blend)
@@ -83,7 +78,7 @@ class Desk:
         bundle: Bundle = BUNDLE,
     ) -> None:
         self.now = 0.0
-        self.pipeline = FakePipeline()
+        self.pipeline = FakePipeline(bundle.layout)
         self.outputs = Outputs(("a", "b"), FakeSink)
         config = Config(to=("a", "b"))
         self.live = LiveSettings(
@@ -155,35 +150,33 @@ def test_words_and_a_style_reach_a_bundle_that_knows_them() -> None:
     desk.say("/edge/text", "你好")  # nothing to spell, so nothing to change
     desk.say("/edge/text", "")
     desk.say("/edge/style", "calm", 0.5)
+    assert desk.pipeline.conditioning.style == ("calm", 0.5)
     desk.say("/edge/style", "broad")
+    assert desk.pipeline.conditioning.style == ("broad", 1.0)
     assert [(list(sounds), at) for sounds, at in desk.pipeline.expected] == [
         (list(spell("mum")), 1.5),
         (list(spell("oh")), 0.0),
         ([], 0.0),
     ]
-    assert desk.pipeline.styles == [("calm", 0.5), ("broad", 1.0)]
     assert not desk.status()["pending"]
     desk.say("/edge/style", "calm", 0.7)
     assert describe(desk.live, RunStats(), FakeSource(FakeClock(), []))["style"] == ["calm", 0.7]
     desk.say("/edge/style", "clam", 0.5)
     assert desk.orders.refused == {"value": 1}
-    assert len(desk.pipeline.styles) == 3
+    assert desk.pipeline.conditioning.style == ("calm", pytest.approx(0.7))
 
 
 def test_what_engines_cannot_use_is_kept_reported_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    older = Network("none.onnx", "", {"lookahead": (1, 3)}, {})
-    desk = Desk(bundle=replace(fake_bundle(styles=()), generator=older))
-    desk.say("/edge/text", "first words")
-    desk.say("/edge/text", "hello there", 1.5)
+    desk = Desk(bundle=fake_bundle(styles=()))
+    desk.say("/edge/style", "broad", 1.0)
     desk.say("/edge/style", "calm", 0.5)
     desk.say("/edge/emotion", "sad", 1.0)
     desk.say("/edge/emotion/auto")
-    pending = {"text": ["hello there", 1.5], "style": ["calm", 0.5], "emotion": "auto"}
-    assert desk.status()["pending"] == pending
-    assert len(caplog.messages) == 3
+    assert desk.status()["pending"] == {"style": ["calm", 0.5], "emotion": "auto"}
+    assert len(caplog.messages) == 2
     desk.say("/edge/emotion", "sad", 1.0)
     assert "emotion" not in desk.status()["pending"]
 

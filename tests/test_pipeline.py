@@ -99,7 +99,7 @@ def test_without_a_wish_the_bundles_own_look_ahead_is_used() -> None:
 
 
 def test_a_look_ahead_that_was_not_trained_is_refused() -> None:
-    with pytest.raises(UsageError, match="look-ahead 3 faces"):
+    with pytest.raises(UsageError, match="look-ahead 50 ms: this bundle offers 0, 33, 67 ms"):
         fake(3)
 
 

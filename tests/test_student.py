@@ -16,10 +16,11 @@ import soundfile
 
 from edge.audio.audio_file import read_audio
 from edge.bundle import read_bundle
+from edge.conditioning import VISEME_FEATURES
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
-from edge.words import VISEME_FEATURES, VISEMES
+from edge.words import VISEMES
 from models.student import Student, StudentConfig
 from quantize.data.clips import DataError
 from quantize.data.phones import UNKNOWN, Phone

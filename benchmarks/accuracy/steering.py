@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from benchmarks import RESULTS
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
+from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, EdgeError, Floats
 from edge.pipeline import Pipeline
 from edge.words import spell
 from quantize.data.phones import Aligner, spelled
@@ -119,7 +119,7 @@ def measure(bundle: Bundle, clips: Sequence[TestClip]) -> dict[str, Any]:
         habit = np.concatenate([t.truth for t in clips if t.set == STYLED[name]]).std(0)
         for amount in (0.5, 1.0):
             pipeline = open_pipeline(bundle, None)
-            pipeline.set_style(name, amount)
+            pipeline.conditioning.set_style(name, amount)
             faces = {t.id: faces_told(pipeline, t.samples, []) for t in clips}
             pulls[f"{name} {amount:g}"] = pull(plain, faces, habit, unseen)
         found[f"style {name}"] = score(faces, clips, None)
@@ -135,8 +135,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     try:
         bundle = read_bundle(args.bundle)
-        if not bundle.reads_words:
-            raise InputError(f"{args.bundle}: this bundle reads no words; distil one that does")
         results = measure(
             bundle, [t for t in load_test_clips(args.data, CLIPS) if t.set != MADE_SILENCE]
         )

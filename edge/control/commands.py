@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from edge.contract import INDEX
+from edge.contract import INDEX, UsageError
 from edge.control.live_settings import LiveSettings
 from edge.control.osc_parser import Value, read_messages
 from edge.outputs.osc import message
@@ -90,7 +90,7 @@ class ControlCommands:
                 self.accepted += 1
             except Refused as error:
                 self.refuse(error.reason, f"{sender}: {address}: {error}")
-            except ValueError as error:
+            except (ValueError, UsageError) as error:
                 self.refuse("value", f"{sender}: {address}: {error}")
         return len(messages) or 1, answers
 

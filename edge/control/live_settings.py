@@ -121,7 +121,7 @@ class LiveSettings:
     """The running face as a person may steer it.
 
     Methods are called from any thread. They only look and leave a call in ``inbox``; a value that
-    cannot be is a ``ValueError``.
+    cannot be is a ``ValueError`` or a ``UsageError``.
     """
 
     def __init__(
@@ -166,17 +166,16 @@ class LiveSettings:
 
     def text(self, words: str, seconds: float) -> None:
         """Words that will be heard from so many seconds from now on; ``""`` is silence."""
-        if not self.bundle.reads_words:
-            self.wait_for("text", [words, seconds])
-        elif len(sounds := spell(words)) or not words:  # nothing to spell is no reason to forget
-            self.inbox.put(partial(self.pipeline.expect, sounds, seconds))
+        visemes = spell(words)
+        if len(visemes) or not words:  # a text that cannot be spelled changes nothing
+            self.inbox.put(partial(self.pipeline.expect, visemes, seconds))
 
     def style(self, name: str, amount: float) -> None:
         """Take on so much of the habits of a captured face; one of the bundle's."""
         if not self.bundle.styles:
             self.wait_for("style", [name, amount])
         elif name in self.bundle.styles:
-            self.inbox.put(partial(self.pipeline.set_style, name, amount))
+            self.inbox.put(partial(self.pipeline.conditioning.set_style, name, amount))
         else:
             raise ValueError(f"this bundle has the styles {', '.join(self.bundle.styles)}")
 
@@ -195,9 +194,7 @@ class LiveSettings:
 
     def lookahead(self, ms: int) -> None:
         """Hear so much of the future; one of the bundle's."""
-        if ms not in self.bundle.offered_ms:
-            raise ValueError(f"this bundle offers {', '.join(map(str, self.bundle.offered_ms))} ms")
-        self.inbox.put(partial(self.pipeline.set_lookahead, self.bundle.offered_ms[ms]))
+        self.inbox.put(partial(self.pipeline.set_lookahead, self.bundle.lookahead_of(ms)))
 
     def neutral(self, on: bool) -> None:
         """Hold the rest pose, or let it go."""
@@ -231,25 +228,20 @@ class LiveSettings:
         with self._reading:
             try:
                 new = self._load()
-                faces = self.bundle.lookahead
-                if new.lookahead is not None:
-                    if new.lookahead not in self.bundle.offered_ms:
-                        offered = ", ".join(map(str, self.bundle.offered_ms))
-                        raise ValueError(f"lookahead {new.lookahead}: the bundle offers {offered}")
-                    faces = self.bundle.offered_ms[new.lookahead]
+                lookahead = self.bundle.lookahead_of(new.lookahead)
                 sinks = self.outputs.prepare(new.to)
             except (EdgeError, ValueError) as error:
                 log.error("reload refused, the old configuration runs on: %s", error)
                 return
-            self.inbox.put(partial(self._adopt, new, faces, sinks))
+            self.inbox.put(partial(self._adopt, new, lookahead, sinks))
 
-    def _adopt(self, new: Config, faces: int, sinks: dict[str, Sink]) -> None:
+    def _adopt(self, new: Config, lookahead: int, sinks: dict[str, Sink]) -> None:
         """Do what differs between the two files; what OSC has set since stays otherwise."""
         keys, self.config = changed(self.config, new), new
         if "to" in keys:
             self.outputs.adopt(sinks)
         if "lookahead" in keys:
-            self.pipeline.set_lookahead(faces)
+            self.pipeline.set_lookahead(lookahead)
         if "gains" in keys:
             self.gains = dict(new.gains)
             self.pipeline.face.set_gains(self.gains)

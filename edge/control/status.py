@@ -13,7 +13,7 @@ from edge.runtime import RunStats
 def describe(live: LiveSettings, score: RunStats, source: Source) -> dict[str, Any]:
     """Plain data, from another thread than the one that makes faces: a figure may be a face old."""
     p50, p99 = score.latency_ms()
-    face, style = live.pipeline.face, live.pipeline.style
+    face, style = live.pipeline.face, live.pipeline.conditioning.style
     return {
         "bundle": live.bundle.name,
         "hash": live.bundle.hash,

@@ -129,7 +129,7 @@ def look_at_networks(config: Config, open_pipeline: OpenPipeline) -> Iterator[Fi
     except EdgeError as error:
         yield Finding("bundle", "fail", str(error), error.status)
         return
-    offered = ", ".join(f"{n * 1000 / FPS:.0f}" for n in bundle.lookaheads)
+    offered = ", ".join(map(str, bundle.layout.lookaheads_ms))
     yield Finding("bundle", "ok", f"{bundle.name} ({bundle.hash}), look-aheads {offered} ms")
     p50, p99 = step_us(pipeline)
     text = f"a face takes {p50:.0f} us (p50), {p99:.0f} us (p99) of {1e6 / FPS:.0f}"

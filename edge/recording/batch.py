@@ -19,7 +19,7 @@ from edge.pipeline import Pipeline
 from edge.recording.face_record import FORMATS, SUFFIXES, open_record
 from edge.runtime import Offline, run_offline
 from edge.service.logs import set_up_logs
-from edge.wiring import edgetalk_version, faces_of, make_pipeline
+from edge.wiring import edgetalk_version, make_pipeline
 
 log = logging.getLogger("edge")
 
@@ -54,7 +54,7 @@ class Batch:
             raise ConfigError(f"--out {out}: a file, not a folder; choose another place")
         self._out, self._form, self._config, self._force = out, form, config, force
         self._bundle: Bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
-        self._lookahead = faces_of(config.lookahead, self._bundle)
+        self._lookahead = self._bundle.lookahead_of(config.lookahead)
         self._engines: tuple[Engine, Engine] = open_engines(
             self._bundle, config.engine, config.precision
         )

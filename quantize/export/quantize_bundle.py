@@ -59,7 +59,7 @@ def quantize(
     """
     bundle = export(checkpoint, out, name, lookahead)
     models = {network: onnx.load(out / f"{network}.onnx") for network in NETWORKS}
-    told = np.concatenate([bundle.control(late) for late in bundle.lookaheads])
+    told = np.concatenate([bundle.layout.at(late) for late in bundle.lookaheads])
     heard, judge = cut(data, told, *CALIBRATION, seed=0), cut(data, told, *JUDGING, seed=1)
     reference = run_both(models, judge)[1]
 

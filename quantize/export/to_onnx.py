@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edge.bundle import Bundle, File, Network, Tables, sha256
+from edge.conditioning import INPUT
 from edge.contract import ARKIT_52, InputError
 from edge.features import N_MELS
 from edge.files import atomic_write
@@ -54,8 +55,7 @@ def export(checkpoint: Path, out: Path, name: str, lookahead: int) -> Bundle:
     """Write ``generator.onnx``, ``decoder.onnx`` and ``bundle.yaml`` into ``out``."""
     student, run = load_student(checkpoint), settings_of(checkpoint)
     config = student.config
-    if lookahead not in config.lookaheads:
-        raise InputError(f"look-ahead {lookahead} was not trained; choose of {config.lookaheads}")
+    config.layout.check(lookahead)
     generator, decoder = write_networks(student, out)
     bundle = Bundle(
         folder=out,
@@ -91,7 +91,7 @@ def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
     config = student.config
     heard = {
         "mels": torch.zeros(1, 1, N_MELS),
-        "control": torch.zeros(1, config.control),
+        INPUT: torch.zeros(1, config.layout.size),
     }
     latent = {"latent": torch.zeros(1, config.slow + config.fast + config.detail)}
     paths = out / "generator.onnx", out / "decoder.onnx"

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge.conditioning import REACH, SPAN, viseme_features
 from edge.contract import ARKIT_52, FPS, INDEX, ConfigError, Floats
-from edge.words import NO_VISEME, REACH, SPAN, VISEME_FEATURES, VISEMES, viseme_features
+from edge.words import NO_VISEME, VISEMES
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.embedding import Embedding, EmbeddingConfig
 from models.student import AuxOutputs, Student, StudentConfig
@@ -283,15 +284,16 @@ class StudentWindows:
         starts = np.arange(run.batch)[rows] * self._length + at
         window = window_at(self._stream, starts, delays, run.window, begun)
         mels = mask_bands(window.mels + run.noise_level * torch.randn_like(window.mels))
-        control = torch.zeros(len(delays), run.window, run.model.control)
-        control[..., : len(lookaheads)] = torch.from_numpy(lookaheads == delays[:, None])[:, None]
+        layout = run.model.layout
+        control = torch.zeros(len(delays), run.window, layout.size)
+        control[..., layout.lookahead] = torch.from_numpy(layout.one_hot(delays))[:, None]
         shown = rng.random((2, run.batch, 1, 1))[:, rows]
         if self.styled:
             style = self._styles(window.clip) * torch.from_numpy(shown[0] < self.styled)
-            control[..., len(lookaheads) : -VISEME_FEATURES] = style
+            control[..., layout.style] = style
         if self.worded:
             words = self._words(starts - delays, rng) * (shown[1] < self.worded)
-            control[..., -VISEME_FEATURES:] = torch.from_numpy(words)
+            control[..., layout.visemes] = torch.from_numpy(words)
         weights, lesson, state = net(mels, control, reset_state(self._state, begun))
         self._state = tuple(tuple(part.detach() for part in network) for network in state)
         target, trust, spread = window.targets, window.trust, self._spread
