@@ -140,6 +140,9 @@ class BlendshapeFrame:
     emotion_strength: float = 0.0
     """How much of it, 0..1."""
 
+    delay: float = 0.0
+    """Declared delay, seconds: from the face's own audio to the newest audio it depends on."""
+
     @property
     def time(self) -> float:
         """Seconds of audio from the stream's start to the moment that the face belongs to."""

@@ -97,7 +97,10 @@ class Pipeline:
 
     @property
     def delay(self) -> float:
-        """Declared algorithmic delay in seconds: look-ahead and the face's own 1/60."""
+        """Declared algorithmic delay in seconds: look-ahead and the face's own 1/60.
+
+        Each face carries its own as ``BlendshapeFrame.delay``.
+        """
         return (self.lookahead + 1) / FPS
 
     def restart(self) -> None:
@@ -132,7 +135,9 @@ class Pipeline:
             weights, head = self.face.shape(raw, level)
             if shown >= self._first:
                 heard_at = block.captured_at - (block.end - face_end(face)) / SAMPLE_RATE
-                frames.append(self._frame(weights, face_end(shown), heard_at, head, level))
+                # While a longer look-ahead catches up, the delay grows face by face.
+                delay = (face - shown + 1) / FPS
+                frames.append(self._frame(weights, face_end(shown), heard_at, head, level, delay))
         return frames
 
     def _networks(self, face: int, mels: Floats) -> Floats:
@@ -177,10 +182,18 @@ class Pipeline:
         weights, head = self.face.rest()
         # Where the next face with audio would be, so that time does not go back when it comes.
         end = max(0, self._features.next - self.lookahead * SAMPLE_RATE // FPS)
-        return self._frame(weights, end, captured_at, head)
+        return self._frame(weights, end, captured_at, head, -120.0, self.delay)
 
     def _frame(
-        self, weights: Floats, end: int, captured_at: float, head: Floats, level: float = -120.0
+        self,
+        weights: Floats,
+        end: int,
+        captured_at: float,
+        head: Floats,
+        level_db: float,
+        delay: float,
     ) -> BlendshapeFrame:
-        mood = self.face.emotion_blend
-        return BlendshapeFrame(weights, end, captured_at, head, level, mood.name, mood.strength)
+        emotion = self.face.emotion_blend
+        return BlendshapeFrame(
+            weights, end, captured_at, head, level_db, emotion.name, emotion.strength, delay
+        )

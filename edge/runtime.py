@@ -120,7 +120,7 @@ def run(
     finally:
         # Receivers hold the last face they saw; a mouth left open would stay open.
         for sink in sinks:
-            sink.send(BlendshapeFrame(np.zeros(52, np.float32), 0, clock()))
+            sink.send(BlendshapeFrame(np.zeros(52, np.float32), 0, clock(), delay=pipeline.delay))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,18 +87,13 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     with ExitStack() as stack:
-        outputs = stack.enter_context(
-            closing(Outputs(config.to, partial(open_output, delay=pipeline.delay)))
-        )
+        outputs = stack.enter_context(closing(Outputs(config.to, open_output)))
         sinks: list[Sink] = [outputs]
         if config.record:
             sinks.append(stack.enter_context(closing(open_record(config.record))))
         source = _source(config, stack)
-        title = (
-            f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}, "
-            f"declared delay {pipeline.delay * 1000:.0f} ms"
-        )
-        log.info("%s", title)
+        title = f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}"
+        log.info("%s, declared delay %.0f ms", title, pipeline.delay * 1000)
         if config.meter:
             sinks.append(stack.enter_context(closing(Meter(sys.stdout, score, "EdgeTalk"))))
         if config.metrics is not None:

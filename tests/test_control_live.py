@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge.bundle import DEFAULT, read_bundle
 from edge.config import Config, EmotionSettings, read_config
-from edge.contract import INDEX, BlendshapeFrame, ConfigError, MissingError
-from edge.control.live_settings import Outputs
+from edge.contract import INDEX, AudioBlock, BlendshapeFrame, ConfigError, MissingError
+from edge.control.live_settings import LiveSettings, Outputs
+from edge.control.status import describe
+from edge.inference.engine import open_engines
+from edge.outputs import open_output
+from edge.pipeline import Pipeline
+from edge.run_stats import RunStats
+from tests.fakes import FakeClock, FakeSource, noise
 from tests.test_control_orders import Desk, FakeSink
 
 FACE = BlendshapeFrame(np.full(52, 0.5, np.float32), 0, 0.0)
@@ -155,3 +165,36 @@ def test_a_file_that_goes_away_is_a_refusal(caplog: pytest.LogCaptureFixture) ->
     desk = reloaded(gone)
     assert "No such file" in caplog.text
     assert desk.live.config == Config(to=("a", "b"))
+
+
+def test_a_new_look_ahead_changes_the_delay_in_json_osc_and_status() -> None:
+    bundle = read_bundle(DEFAULT)
+    pipeline = Pipeline(bundle, open_engines(bundle), bundle.lookahead_of(67))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        to = f"127.0.0.1:{receiver.getsockname()[1]}"
+        config = Config(to=(f"json://{to}", f"osc://{to}?stamp=1"))
+        live = LiveSettings(bundle, pipeline, Outputs(config.to, open_output), config)
+
+        def delays(frame: BlendshapeFrame) -> list[float]:
+            live.outputs.send(frame)
+            found, _, stamp = (receiver.recv(65536) for _ in range(3))
+            status = describe(live, RunStats(), FakeSource(FakeClock(), []))
+            (osc,) = struct.unpack(">f", stamp[-4:])
+            return [json.loads(found)["delay"], osc, status["delay"]]
+
+        sound = noise(1.0)
+        *_, last = pipeline.push(AudioBlock(sound, 0, 0.0))
+        assert delays(last) == pytest.approx([5 / 60] * 3, abs=1e-5)
+        live.lookahead(0)
+        live.inbox.drain()
+        first, *_, last = pipeline.push(AudioBlock(sound, len(sound), 0.0))
+        for frame in (first, last, pipeline.rest(0.0)):
+            assert delays(frame) == pytest.approx([1 / 60] * 3, abs=1e-5)
+        live.lookahead(133)
+        live.inbox.drain()
+        frames = pipeline.push(AudioBlock(sound, 2 * len(sound), 0.0))
+        steps = [round(f.delay * 60) for f in frames[:10]]
+        assert steps == [2, 3, 4, 5, 6, 7, 8, 9, 9, 9]  # held until the new one has caught up
+        live.outputs.close()

@@ -44,6 +44,7 @@ class FakePipeline:
         self.follows: list[float | None] = []
         self.expected: list[tuple[NDArray[np.int8], float]] = []
         self.conditioning = Conditioning(layout, 4)
+        self.delay = 5 / 60
 
     def expect(self, sounds: NDArray[np.int8], seconds: float) -> None:
         self.expected.append((sounds, seconds))

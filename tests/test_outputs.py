@@ -19,11 +19,11 @@ def receiver():
         yield s
 
 
-def face(emotion=None, strength=0.0, **weights):
+def face(emotion=None, strength=0.0, delay=0.0, **weights):
     values = np.zeros(52, np.float32)
     for name, value in weights.items():
         values[INDEX[name]] = value
-    return BlendshapeFrame(values, 1, 0.0, emotion=emotion, emotion_strength=strength)
+    return BlendshapeFrame(values, 1, 0.0, emotion=emotion, emotion_strength=strength, delay=delay)
 
 
 def waiting(receiver):
@@ -35,10 +35,10 @@ def waiting(receiver):
             return got
 
 
-def sent(receiver, scheme, *frames, delay=0.0):
+def sent(receiver, scheme, *frames):
     name, _, query = scheme.partition("?")
     port = receiver.getsockname()[1]
-    sink = open_output(f"{name}://127.0.0.1:{port}" + (f"?{query}" if query else ""), delay)
+    sink = open_output(f"{name}://127.0.0.1:{port}" + (f"?{query}" if query else ""))
     for frame in frames or (face(jawOpen=0.5),):
         sink.send(frame)
     sink.close()
@@ -137,13 +137,13 @@ def test_thirty_faces_a_second_are_every_other_one_and_the_last(receiver):
 
 
 def test_the_stamp_carries_the_declared_delay(receiver):
-    *_, data = sent(receiver, "vmc?stamp=1", delay=0.5)
+    *_, data = sent(receiver, "vmc?stamp=1", face(delay=0.5))
     assert data.startswith(b"/edge/time\0\0,iff\0\0\0\0")
     assert data.endswith(HALF)
 
 
 def test_json_carries_the_emotion_and_times(receiver):
-    (data,) = sent(receiver, "json", face("sad", 0.25), delay=0.05)
+    (data,) = sent(receiver, "json", face("sad", 0.25, delay=0.05))
     found = json.loads(data)
     assert (found["emotion"], found["emotion_strength"], found["delay"]) == ("sad", 0.25, 0.05)
     assert tuple(found["weights"]) == ARKIT_52

@@ -58,6 +58,7 @@ class Outputs:
         self._sinks = self.prepare(urls)
         self._off: set[str] = set()
         self._on = list(self._sinks.values())
+        self._delay = 0.0
 
     def prepare(self, urls: Sequence[str]) -> dict[str, Sink]:
         """URL to sink, those that are open already as they are; all or nothing."""
@@ -77,7 +78,7 @@ class Outputs:
         """Send to these from now on; whoever is left out sees a neutral face first."""
         for url, sink in self._sinks.items():
             if url not in sinks:
-                sink.send(_closed())
+                sink.send(_neutral(self._delay))
                 sink.close()
         self._sinks = sinks
         self._choose()
@@ -88,7 +89,7 @@ class Outputs:
             return
         url = list(self._sinks)[number - 1]
         if not on and url not in self._off:
-            self._sinks[url].send(_closed())
+            self._sinks[url].send(_neutral(self._delay))
         (self._off.discard if on else self._off.add)(url)
         self._choose()
 
@@ -104,6 +105,7 @@ class Outputs:
 
     def send(self, frame: BlendshapeFrame) -> None:
         """To every output that is on."""
+        self._delay = frame.delay
         for sink in self._on:
             sink.send(frame)
 
@@ -113,8 +115,8 @@ class Outputs:
             sink.close()
 
 
-def _closed() -> BlendshapeFrame:
-    return BlendshapeFrame(np.zeros(52, np.float32), 0, time.monotonic())
+def _neutral(delay: float) -> BlendshapeFrame:
+    return BlendshapeFrame(np.zeros(52, np.float32), 0, time.monotonic(), delay=delay)
 
 
 class LiveSettings:

@@ -22,6 +22,7 @@ def describe(live: LiveSettings, score: RunStats, source: Source) -> dict[str, A
         "latency_ms": {"p50": round(p50, 1), "p99": round(p99, 1)},
         "dropped": source.dropped,
         "lookahead_ms": round(live.pipeline.lookahead * 1000 / FPS),
+        "delay": round(live.pipeline.delay, 6),
         "muted": face.muted,
         "neutral": face.neutral,
         "emotion": face.emotion_blend.name,

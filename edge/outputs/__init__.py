@@ -41,11 +41,8 @@ NAMELESS = ("livelink", "facecap")
 """Schemes that send places, not names: a rename would be silently lost."""
 
 
-def open_output(url: str, delay: float = 0.0) -> Sink:
-    """The sink of a URL such as ``vmc://127.0.0.1:39539?fps=30``; the port may be left out.
-
-    ``delay`` is the pipeline's declared delay in seconds, for the schemes that carry it.
-    """
+def open_output(url: str) -> Sink:
+    """The sink of a URL such as ``vmc://127.0.0.1:39539?fps=30``; the port may be left out."""
     where = f"output '{url}'"
     try:
         parts = urlsplit(url)
@@ -71,7 +68,6 @@ def open_output(url: str, delay: float = 0.0) -> Sink:
         head=area in ("all", "no-gaze"),
         gaze=area == "all",
         stamp=options["stamp"] == "1",
-        delay=delay,
     )
     if options.get("role") == "assistant":
         default = 39540

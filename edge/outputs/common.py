@@ -37,8 +37,6 @@ class ShapeSelection:
     """The region includes where the eyes look."""
     stamp: bool = False
     """Send ``/edge/time`` with each face."""
-    delay: float = 0.0
-    """Declared delay of the pipeline, seconds."""
 
     @property
     def at(self) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

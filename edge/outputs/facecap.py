@@ -60,7 +60,7 @@ class FaceCap:
         for datagram in self._bundles.filled():
             self._target.send(datagram)
         if self._shapes.stamp:
-            self._target.send(stamp(frame, self._shapes.delay))
+            self._target.send(stamp(frame))
 
     def close(self) -> None:
         """Release the socket."""

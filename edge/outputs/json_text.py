@@ -34,7 +34,7 @@ class JsonOutput:
         turn = f'"head":[{pitch:.4f},{yaw:.4f},{roll:.4f}],' if self._shapes.head else ""
         text = (
             f'{{"frame":{self._frame},"captured_at":{frame.captured_at:.6f},'
-            f'"delay":{self._shapes.delay:.6f},"level_db":{frame.level_db:.1f},'
+            f'"delay":{frame.delay:.6f},"level_db":{frame.level_db:.1f},'
             f'"emotion":{json.dumps(frame.emotion)},'
             f'"emotion_strength":{frame.emotion_strength:.3f},{turn}'
             f'"weights":{{{"".join(self._parts)}}}}}'

@@ -44,7 +44,7 @@ class NamedOsc:
             # An array goes without a bundle around it, for the simplest of receivers.
             self._target.send(datagram[20:] if self._array else datagram)
         if self._shapes.stamp:
-            self._target.send(stamp(frame, self._shapes.delay))
+            self._target.send(stamp(frame))
 
     def close(self) -> None:
         """Release the socket."""

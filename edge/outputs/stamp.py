@@ -8,11 +8,11 @@ from edge.contract import BlendshapeFrame
 from edge.outputs.osc import message
 
 
-def stamp(frame: BlendshapeFrame, delay: float) -> bytes:
+def stamp(frame: BlendshapeFrame) -> bytes:
     """``/edge/time captured age delay``.
 
     ``captured``: ms of the sender's monotonic clock, modulo 2^31 (int; a float would lose the ms);
     ``age``: seconds since capture, which needs no common clock; ``delay``: declared, seconds.
     """
     captured = int(frame.captured_at * 1000) & 0x7FFFFFFF
-    return message("/edge/time", captured, time.monotonic() - frame.captured_at, float(delay))
+    return message("/edge/time", captured, time.monotonic() - frame.captured_at, frame.delay)

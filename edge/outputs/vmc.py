@@ -114,7 +114,7 @@ class Vmc:
         for datagram in self._bundles.filled():
             self._target.send(datagram)
         if self._shapes.stamp:
-            self._target.send(stamp(frame, self._shapes.delay))
+            self._target.send(stamp(frame))
 
     def close(self) -> None:
         """Release the socket."""

@@ -65,7 +65,7 @@ class VRChat:
         )
         self._deliver(parts)
         if self._shapes.stamp:
-            self._target.send(stamp(frame, self._shapes.delay))
+            self._target.send(stamp(frame))
 
     def _plain(
         self, frame: BlendshapeFrame, found: Floats, refresh: bool

@@ -59,20 +59,20 @@ class Meter:
             value = most(frame.weights, names)
             lines.append(f"{label:>6} {bar(value)} {value:4.2f}")
         lines.append(f"{' level':>6} {bar((frame.level_db + 70) / 70)} {frame.level_db:4.0f} dBFS")
-        lines.append(self._figures())
+        lines.append(self._figures(frame))
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
         self._drawn = len(lines)
         return up + "\n".join(f"\x1b[2K{line}" for line in lines)
 
     def _line(self, frame: BlendshapeFrame) -> str:
         bars = "  ".join(f"{label} {most(frame.weights, names):.2f}" for label, names in BARS)
-        return f"{bars}  {frame.level_db:.0f} dBFS  {self._figures()}"
+        return f"{bars}  {frame.level_db:.0f} dBFS  {self._figures(frame)}"
 
-    def _figures(self) -> str:
+    def _figures(self, frame: BlendshapeFrame) -> str:
         p50, p99 = self._score.latency_ms()
         return (
             f"{self._score.faces} faces, latency p50 {p50:.1f} ms p99 {p99:.1f} ms, "
-            f"{self._score.rested} at rest"
+            f"{self._score.rested} at rest, declared delay {frame.delay * 1000:.0f} ms"
         )
 
 
