@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from edge.outputs.osc import Datagram, message, string
+from edge.outputs.osc import LARGEST, Bundles, message, string
 
 
 def test_strings_end_in_nul_and_fill_four_bytes() -> None:
@@ -25,8 +25,9 @@ def test_a_message_is_these_bytes() -> None:
 
 
 def test_a_datagram_is_a_bundle_to_be_shown_at_once() -> None:
-    datagram = Datagram([message("/a", 0.0), message("/b", 1), message("/c", 0.0)], [0, 2])
-    sent = datagram.fill(np.array([0.5, 1.0], np.float32))
+    bundles = Bundles([(message("/a", 0.0), 1), (message("/b", 1), 0), (message("/c", 0.0), 1)])
+    bundles.values[:] = 0.5, 1.0
+    (sent,) = bundles.filled()
     assert bytes(sent) == (
         b"#bundle\0" + b"\0\0\0\0\0\0\0\1"
         + b"\0\0\0\x0c" + b"/a\0\0,f\0\0\x3f\0\0\0"
@@ -36,16 +37,39 @@ def test_a_datagram_is_a_bundle_to_be_shown_at_once() -> None:
 
 
 def test_a_datagram_is_filled_in_place() -> None:
-    datagram = Datagram([message("/a", 0.0)], [0])
-    first = datagram.fill(np.array([0.5], np.float32))
-    assert datagram.fill(np.array([0.25], np.float32)) is first
+    bundles = Bundles([(message("/a", 0.0), 1)])
+    (first,) = bundles.filled()
+    bundles.values[:] = 0.25
+    (again,) = bundles.filled()
+    assert again is first
     assert first[-4:] == struct.pack(">f", 0.25)
+
+
+def test_what_is_too_long_for_one_datagram_goes_between_two_messages() -> None:
+    rows = [(message("/row", f"{i:03}", 0.0), 1) for i in range(100)]
+    bundles = Bundles([*rows, (message("/three", 0.0, 0.0, 0.0), 3)])
+    bundles.values[:] = np.arange(103)
+    sent = [bytes(data) for data in bundles.filled()]
+    assert len(sent) == 3
+    assert [len(data) for data in sent[:2]] == [1192, 1192]  # a row of 24 more does not fit
+    assert LARGEST == 1200
+    assert all(data.startswith(b"#bundle\0\0\0\0\0\0\0\0\1\0\0\0") for data in sent)
+    assert b"".join(sent).count(b"/row\0") == 100
+    assert sent[1].endswith(b",sf\x00097\0" + struct.pack(">f", 97))
+    assert sent[2].endswith(struct.pack(">3f", 100, 101, 102))
+
+
+def test_a_message_that_no_datagram_holds_is_refused() -> None:
+    Bundles([(message("/" + "a" * 1170), 0)])
+    with pytest.raises(ValueError, match="a message of 1184 bytes; shorten its names"):
+        Bundles([(message("/" + "a" * 1175), 0)])
 
 
 def test_python_osc_reads_exactly_what_was_written() -> None:
     osc_bundle = pytest.importorskip("pythonosc.osc_bundle", reason="pip install python-osc")
-    datagram = Datagram([message("/a/Ä", "Jaw", 0.0), message("/i", -7)], [0])
-    bundle = osc_bundle.OscBundle(bytes(datagram.fill(np.array([0.1], np.float32))))
+    bundles = Bundles([(message("/a/Ä", "Jaw", 0.0), 1), (message("/i", -7), 0)])
+    bundles.values[:] = 0.1
+    bundle = osc_bundle.OscBundle(bytes(bundles.filled()[0]))
     assert [(m.address, m.params) for m in bundle] == [
         ("/a/Ä", ["Jaw", float(np.float32(0.1))]),
         ("/i", [-7]),

@@ -18,7 +18,10 @@ from edge.outputs import SCHEMES, open_output
 from edge.pipeline import Pipeline
 from quantize.evaluation.record import write_record
 
-URLS = [*SCHEMES, "vmc?preset=vrm1", "vmc?case=both", "vrchat?mode=visemes", "osc?form=named"]
+URLS = [
+    *SCHEMES, "vmc?preset=vrm1", "vmc?case=both", "vrchat?mode=visemes&prefix=FT",
+    "vrchat?binary=4", "osc?form=named", "json?form=array",
+]  # fmt: skip
 
 
 class Nowhere:
@@ -26,7 +29,7 @@ class Nowhere:
 
     name = "nowhere"
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Forget."""
 
     def receive(self) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks import RESULTS
 from benchmarks.runtime.sound_server import SoundServer, missing_tools, voice
 from edge.bundle import DEFAULT, read_bundle
-from edge.contract import FPS, Floats
+from edge.contract import FPS, Floats, Sink
 from quantize.evaluation.record import write_record
 
 HABITS = ("slack", "gc", "fifo", "callback", "mlock")
@@ -71,7 +71,7 @@ def measure(seconds: float, habits: Sequence[str]) -> dict[str, Any]:
     granted += [realtime.stay_in_memory()] if "mlock" in habits else []
     stop, score = threading.Event(), RunStats()
     threading.Timer(WARM_UP + seconds, stop.set).start()
-    sinks = [open_output("vmc://127.0.0.1:39999"), Watch()]
+    sinks: list[Sink] = [open_output("vmc://127.0.0.1:39999"), Watch()]
     began = time.monotonic() + WARM_UP
     runtime.run(source, pipeline, sinks, stop, score, max_latency=1.0)
     source.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from edge.contract import ARKIT_52, FPS, INDEX, BlendshapeFrame, ConfigError, Floats, Sink
 from edge.outputs.tables import opposite
+from edge.outputs.udp import UdpTarget
 
 COMMON = {
     "fps": (),
@@ -34,7 +36,7 @@ class ShapeSelection:
     head: bool = True
     """The region includes the head's turn."""
     gaze: bool = True
-    """The region includes where the eyes look."""
+    """The region includes where the eyes look, and then the head's turn, too."""
     stamp: bool = False
     """Send ``/edge/time`` with each face."""
 
@@ -67,7 +69,17 @@ def region(name: str) -> tuple[str, ...]:
 class PacedSink:
     """Changes the values, thins the faces and hands them to a scheme."""
 
-    def __init__(self, sink: Sink, fps: int, gain: Floats, offset: Floats, mirror: bool) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        fps: int,
+        gain: Floats,
+        offset: Floats,
+        mirror: bool,
+        target: UdpTarget,
+    ) -> None:
+        self.target = target
+        """Where ``sink`` sends, and what became of it."""
         self._sink, self._fps, self._mirror = sink, fps, mirror
         self._gain, self._offset = gain, offset
         self._take = np.array([INDEX[opposite(n) if mirror else n] for n in ARKIT_52], np.intp)
@@ -94,6 +106,11 @@ class PacedSink:
             weights = np.clip(weights * self._gain + self._offset, 0, 1)
         self._sink.send(replace(frame, weights=weights, head=head))
 
+    @property
+    def failed(self) -> int:
+        """Datagrams that the system refused to send."""
+        return self.target.failed
+
     def close(self) -> None:
         """Pass on a last face off the grid first: it is the neutral one, and it shuts the mouth."""
         if self._held is not None:
@@ -107,6 +124,7 @@ def read_options(
 ) -> dict[str, str]:
     """Options by name, defaults filled in; ``ConfigError`` names the nearest right one."""
     found = {key: allowed[0] if allowed else "" for key, allowed in known.items()}
+    chosen: set[str] = set()
     for key, value in given:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
@@ -115,6 +133,9 @@ def read_options(
         if known[key] and value not in known[key]:
             choice = "|".join(filter(None, known[key]))
             raise ConfigError(f"{where}: {key}={value}; write {key}={choice}")
+        if key in chosen:
+            raise ConfigError(f"{where}: {key} is there twice; write it once")
+        chosen.add(key)
         found[key] = value
     return found
 
@@ -131,6 +152,15 @@ def pairs(where: str, key: str, text: str) -> dict[str, str]:
         if not colon or not value:
             raise ConfigError(f"{where}: {key}: write {key}={name}:VALUE")
         found[name] = value
+    return found
+
+
+def names(where: str, text: str) -> dict[str, str]:
+    """``jawOpen:Jaw,mouthClose:Shut``: the user's names by ARKit name, no two the same."""
+    found = pairs(where, "rename", text)
+    every = Counter(found.get(name, name) for name in ARKIT_52)
+    if twice := [name for name, count in every.items() if count > 1]:
+        raise ConfigError(f"{where}: rename: two shapes would be called '{twice[0]}'")
     return found
 
 

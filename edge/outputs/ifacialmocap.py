@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from edge.contract import BlendshapeFrame, ConfigError
 from edge.outputs.common import ShapeSelection
+from edge.outputs.osc import LARGEST
 from edge.outputs.tables import suffixed
 from edge.outputs.turn import eyes, head
 from edge.outputs.udp import UdpTarget
@@ -19,6 +20,8 @@ LISTEN_EVERY = 15
 """Faces between looks at the socket: a receiver asks once, and a quarter second is soon enough."""
 PERCENT = [str(i) for i in range(101)]
 DEGREES = 180 / math.pi
+TURNS = len("|=head#-180.00,-180.00,-180.00,0,0,0|") + 2 * len("rightEye#-180.00,-180.00,0|")
+"""Bytes of head and eyes, at most."""
 
 
 class IFacialMocap:
@@ -37,6 +40,7 @@ class IFacialMocap:
         self._target, self._shapes, self._at = target, shapes, shapes.at
         style = suffixed if options["names"] == "suffix" else str
         self._names = [shapes.called(name, style(name)) for name in shapes.names]
+        self._refuse_names(options["where"])
         self._seen, self._warned = 0, False
         self._use("&" if options["version"] == "2" else "-")
 
@@ -44,6 +48,16 @@ class IFacialMocap:
         self._parts = [""] * (2 * len(self._names))
         self._parts[::2] = [f"|{name}{between}" for name in self._names]
         self._parts[0] = self._parts[0][1:]
+
+    def _refuse_names(self, where: str) -> None:
+        """The text has no way to write some letters, and cannot be cut in two."""
+        if wrong := [name for name in self._names if set(name) & set("|&-=#,")]:
+            raise ConfigError(f"{where}: rename: '{wrong[0]}' has one of '|&-=#,' in it")
+        longest = sum(len(f"|{name}-100".encode()) for name in self._names) + TURNS
+        if longest > LARGEST:
+            raise ConfigError(
+                f"{where}: up to {longest} bytes a face, but {LARGEST} fit; shorten the names"
+            )
 
     def _listen(self) -> None:
         asked = self._target.receive()

@@ -7,9 +7,12 @@ import uuid
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.contract import BlendshapeFrame, ConfigError
 from edge.outputs.common import ShapeSelection
+from edge.outputs.frame_number import FrameNumber
+from edge.outputs.osc import LARGEST
 from edge.outputs.turn import angles
 from edge.outputs.udp import UdpTarget
 
@@ -34,28 +37,32 @@ class LiveLink:
     ) -> None:
         if shapes.stamp:
             raise ConfigError(f"{options['where']}: Live Link has no place for a stamp; drop stamp")
-        name = options["name"] or "edge"
+        name = options["name"] or "edge"  # what Unreal lists as the subject
         # The same name is the same device after a restart.
         device = options["device"] or str(uuid.uuid5(uuid.NAMESPACE_DNS, name)).upper()
         self._target, self._shapes = target, shapes
-        self._data = packet(device, name, int(options["fps"]))
+        fps = int(options["fps"])
+        self._data = packet(device, name, fps)
+        if len(self._data) > LARGEST:
+            raise ConfigError(
+                f"{options['where']}: a packet of {len(self._data)} bytes; shorten name or device"
+            )
+        # In front of 61 floats and of the frame's fraction, the rate and the number 61.
         self._frame_at = len(self._data) - 244 - 17
-        # The names push the floats off any alignment, so they are copied in as bytes.
-        self._values = np.zeros(61, ">f4")
-        self._frame = 0
+        self._values: NDArray[np.float32] = np.frombuffer(
+            self._data, ">f4", 61, len(self._data) - 244
+        )
+        self._number = FrameNumber(fps)
 
     def send(self, frame: BlendshapeFrame) -> None:
         """One datagram."""
         values = self._values
         values[:52] = self._shapes.masked(frame.weights)
-        turned = angles(frame)
-        if self._shapes.head:
-            values[52:55] = turned[:3]
         if self._shapes.gaze:
-            values[55:61] = turned[3:]
-        struct.pack_into(">i", self._data, self._frame_at, self._frame)
-        self._frame = (self._frame + 1) & 0x7FFFFFFF
-        self._data[-244:] = values.tobytes()
+            values[52:] = angles(frame)
+        elif self._shapes.head:
+            values[52:55] = angles(frame)[:3]
+        struct.pack_into(">i", self._data, self._frame_at, self._number.of(frame))
         self._target.send(self._data)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from edge.contract import BlendshapeFrame, ConfigError
 from edge.outputs.common import ShapeSelection
-from edge.outputs.osc import Bundles, message
+from edge.outputs.osc import BUNDLE, Bundles, message
 from edge.outputs.stamp import stamp
 from edge.outputs.udp import UdpTarget
 
@@ -26,8 +26,13 @@ class NamedOsc:
         self._array = options["form"] == "array"
         address = options["address"] or ("/blendshapes" if self._array else "/blendshape")
         where = options["where"]
-        if not address.startswith("/") or set(address) & set(" #*,?[]"):
-            raise ConfigError(f"{where}: address={address}; write it as /a/b, none of ' #*,?[]'")
+        fixed = address.replace("{name}", "")
+        if not address.startswith("/") or set(fixed) & set(" #*,?[]{}"):
+            form = "write it as /a/b or /a/{name}, with none of ' #*,?[]{}' besides"
+            raise ConfigError(f"{where}: address={address}; {form}")
+        bad = [n for n in (shapes.rename or {}).values() if set(n) & set(" #*,?[]{}/")]
+        if bad and "{name}" in address:
+            raise ConfigError(f"{where}: rename: '{bad[0]}' cannot be part of an address")
         if self._array and ("{name}" in address or shapes.rename):
             raise ConfigError(f"{where}: an array has no names; add form=named")
         if self._array:
@@ -37,12 +42,12 @@ class NamedOsc:
         self._bundles = Bundles(content)
 
     def send(self, frame: BlendshapeFrame) -> None:
-        """One datagram for the array, two for the names."""
+        """One datagram for the array, two for the names: each within ``LARGEST`` bytes."""
         weights = frame.weights
         self._bundles.values[:] = self._shapes.masked(weights) if self._array else weights[self._at]
         for datagram in self._bundles.filled():
             # An array goes without a bundle around it, for the simplest of receivers.
-            self._target.send(datagram[20:] if self._array else datagram)
+            self._target.send(datagram[len(BUNDLE) + 4 :] if self._array else datagram)
         if self._shapes.stamp:
             self._target.send(stamp(frame))
 

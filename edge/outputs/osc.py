@@ -7,8 +7,8 @@ takes 2 us.
 from __future__ import annotations
 
 import struct
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,60 +42,45 @@ def message(address: str, *arguments: Argument) -> bytes:
     return string(address) + string(tags) + body
 
 
-LARGEST = 1472
-"""Bytes of UDP payload that fit an Ethernet frame over IPv4; a larger datagram is cut in pieces."""
-
-
-class Datagram:
-    """A bundle whose float arguments can be written in place."""
-
-    def __init__(self, messages: Sequence[bytes], slots: Sequence[int]) -> None:
-        """``slots`` are the messages whose last argument changes each face.
-
-        A message named k times in a row has its last k arguments changed.
-        """
-        parts, ends, size = [b"#bundle\0", IMMEDIATELY], [], 16
-        for content in messages:
-            parts += [struct.pack(">i", len(content)), content]
-            size += 4 + len(content)
-            ends.append(size)
-        self.data = bytearray(b"".join(parts))
-        # Everything in OSC is padded to four bytes, so each float has an index of its own.
-        self._floats: NDArray[np.float32] = np.frombuffer(self.data, ">f4")
-        left = Counter(slots)
-        at = []
-        for slot in slots:
-            at.append(ends[slot] // 4 - left[slot])
-            left[slot] -= 1
-        self._at = np.array(at, np.intp)
-
-    def fill(self, values: Floats) -> bytearray:
-        """Write one value a slot; returns the datagram, which the next call changes."""
-        self._floats[self._at] = values
-        return self.data
+LARGEST = 1200
+"""Bytes of UDP payload. Every IPv6 network and common VPN carries 1280 with headers in one piece; a
+larger datagram is cut in pieces, and one lost piece loses it all."""
+BUNDLE = b"#bundle\0" + IMMEDIATELY
+"""How a bundle begins."""
 
 
 class Bundles:
-    """As many datagrams as a face needs, each within ``LARGEST`` bytes."""
+    """The datagrams of one face, each within ``LARGEST`` bytes, in one buffer written in place."""
 
     def __init__(self, messages: Sequence[tuple[bytes, int]]) -> None:
-        """Each message with the number of its last arguments, floats, that change."""
-        self.parts: list[tuple[Datagram, slice]] = []
-        group: list[tuple[bytes, int]] = []
-        size, at = 16, 0
-        for content, count in [*messages, (b"", -1)]:
-            size += 4 + len(content)
-            if group and (count < 0 or size > LARGEST):
-                slots = [i for i, (_, n) in enumerate(group) for _ in range(n)]
-                self.parts.append(
-                    (Datagram([c for c, _ in group], slots), slice(at, at + len(slots)))
-                )
-                group, size, at = [], 20 + len(content), at + len(slots)
-            group.append((content, count))
-        self.values: Floats = np.zeros(at, np.float32)
+        """Each message with the number of its last arguments, floats, that change.
+
+        ``ValueError`` for a message that no datagram holds.
+        """
+        parts: list[bytes] = []
+        at: list[int] = []
+        starts, size, end = [0], len(BUNDLE), len(BUNDLE)
+        for content, count in messages:
+            element = 4 + len(content)
+            if len(BUNDLE) + element > LARGEST:
+                raise ValueError(f"a message of {len(content)} bytes; shorten its names")
+            if size + element > LARGEST:
+                starts.append(end)
+                size, end = len(BUNDLE), end + len(BUNDLE)
+                parts.append(BUNDLE)
+            parts += [struct.pack(">i", len(content)), content]
+            size, end = size + element, end + element
+            # Everything in OSC is padded to four bytes, so each float has an index of its own.
+            at += range(end // 4 - count, end // 4)
+        self._data = bytearray(b"".join([BUNDLE, *parts]))
+        self._floats: NDArray[np.float32] = np.frombuffer(self._data, ">f4")
+        self._at = np.array(at, np.intp)
+        view = memoryview(self._data)
+        self._datagrams = [view[a:b] for a, b in pairwise([*starts, end])]
+        self.values: Floats = np.zeros(len(at), np.float32)
         """One value for each changing argument, in order; written by the caller."""
 
-    def filled(self) -> Iterator[bytearray]:
-        """The datagrams of ``values``."""
-        for datagram, part in self.parts:
-            yield datagram.fill(self.values[part])
+    def filled(self) -> list[memoryview]:
+        """The datagrams of ``values``, which the next call changes."""
+        self._floats[self._at] = self.values
+        return self._datagrams

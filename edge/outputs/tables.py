@@ -45,18 +45,22 @@ DERIVED = {
     "sadRight": ("mouthFrownRight", "mouthStretchRight"),
 }
 INPUTS = (*ARKIT_52, *DERIVED, "one")
-_BLINK = np.array([INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]])
-_SQUINT = np.array([INDEX["eyeSquintLeft"], INDEX["eyeSquintRight"]])
-_FROWN = np.array([INDEX["mouthFrownLeft"], INDEX["mouthFrownRight"]])
-_STRETCH = np.array([INDEX["mouthStretchLeft"], INDEX["mouthStretchRight"]])
+_PAIRS = np.array(
+    [
+        INDEX[name + side]
+        for name in ("eyeBlink", "eyeSquint", "mouthFrown", "mouthStretch")
+        for side in SIDES
+    ]
+)
 
 
 def extend(weights: Floats, out: Floats) -> None:
     """Write (57,) ``INPUTS``: the 52, eyelids shut as VRCFaceTracking has it, sadness, and 1."""
     out[:52] = weights
-    blink = weights[_BLINK]
-    out[52:54] = np.minimum(blink + blink * weights[_SQUINT], 1)
-    out[54:56] = np.maximum(weights[_FROWN], weights[_STRETCH])
+    pairs = weights[_PAIRS]
+    blink, squint = pairs[:2], pairs[2:4]
+    np.minimum(blink + blink * squint, 1, out=out[52:54])
+    np.maximum(pairs[4:6], pairs[6:8], out=out[54:56])
     out[56] = 1
 
 
