@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,12 +26,12 @@ from edge.pipeline import Pipeline
 from models.student import Student, StudentConfig
 from quantize.cli import main
 from quantize.data.clips import DataError
-from quantize.export import qat, sensitivity
-from quantize.export import quantize_bundle as precision
+from quantize.export import qat, quantize_bundle, sensitivity
 from quantize.export.calibrate import METHODS, CalibrationWindows, Calibrator, calibrate, cut
+from quantize.export.fp16 import averaging, to_fp16, too_wide
 from quantize.export.lint import lint
 from quantize.export.onnx_runner import OnnxRunner
-from quantize.export.qdq import layers, quantise_weight, to_fp16, to_int8
+from quantize.export.qdq import layers, quantise_weight, to_int8
 from quantize.export.snr import snr_db
 from quantize.export.to_onnx import write_networks
 from quantize.training.run_settings import plain_settings
@@ -344,9 +345,9 @@ def test_fp16_holds_no_float32_weights(models):
 
 def test_the_mood_s_mean_stays_in_fp32_and_nothing_else_does(models):
     nodes = {node.name: node for node in models["generator"].graph.node}
-    kept = precision.averaging(models["generator"])
+    kept = averaging(models["generator"])
     assert [nodes[name].op_type for name in kept] == ["Sub", "Mul", "Add"]
-    assert precision.averaging(models["decoder"]) == []
+    assert averaging(models["decoder"]) == []
     makers = [
         next(n.op_type for n in model.graph.node if "state_out.mood" in n.output)
         for model in (to_fp16(models["generator"]), to_fp16(models["generator"], kept))
@@ -379,7 +380,7 @@ def test_numbers_too_large_for_fp16_keep_their_neighbours_in_fp32(models, window
             big = numpy_helper.to_array(tensor).copy()
             big[-1] = 1e5
             loud.graph.initializer[i].CopyFrom(numpy_helper.from_array(big, tensor.name))
-    wide = precision.too_wide(models | {"generator": loud}, windows)
+    wide = too_wide(models | {"generator": loud}, windows)
     kinds = [n.op_type for n in loud.graph.node if n.name in wide["generator"]]
     assert kinds == ["Gemm", "Split", "Add", "Tanh"]
     assert wide["decoder"] == []
@@ -401,46 +402,39 @@ def test_the_scan_puts_the_most_harmful_layer_first(models, peaks, windows):
     assert costs[0].snr_db == snr_db(reference, sensitivity.run_both(alone, windows)[1])
 
 
-def test_layers_stay_in_fp32_only_while_they_fit(models, peaks, windows, monkeypatch):
+def test_layers_stay_in_fp32_only_while_they_fit(models, peaks, windows):
     reference = sensitivity.run_both(models, windows)[1]
     costs = sensitivity.scan(models, peaks, windows, reference)
     smallest = sensitivity.size(sensitivity.int8_of(models, peaks, []))
-    monkeypatch.setattr(sensitivity, "GOAL_DB", 1000.0)
-    monkeypatch.setattr(sensitivity, "BUDGET", smallest + 4000)
-    keep, _ = sensitivity.choose(models, peaks, windows, reference, costs)
+    keep, _ = sensitivity.choose(
+        models, peaks, windows, reference, costs, goal_db=1000.0, budget=smallest + 4000
+    )
     assert keep
     assert sensitivity.size(sensitivity.int8_of(models, peaks, keep)) <= smallest + 4000
 
 
-def test_nothing_stays_in_fp32_once_the_goal_is_met(models, peaks, windows, monkeypatch):
+def test_nothing_stays_in_fp32_once_the_goal_is_met(models, peaks, windows):
     reference = sensitivity.run_both(models, windows)[1]
     costs = sensitivity.scan(models, peaks, windows, reference)
-    monkeypatch.setattr(sensitivity, "GOAL_DB", 5.0)
-    assert sensitivity.choose(models, peaks, windows, reference, costs)[0] == []
+    assert sensitivity.choose(models, peaks, windows, reference, costs, goal_db=5.0)[0] == []
 
 
 # Training
 
 
-@pytest.fixture
-def short_rounds(monkeypatch):
-    monkeypatch.setattr(qat, "STREAMS", 2)
-    monkeypatch.setattr(qat, "FACES", 20)
-    monkeypatch.setattr(qat, "WINDOWS", 2)
+SHORT = qat.QatSettings(streams=2, faces=20, windows=2)
 
 
-def test_training_brings_the_rounded_student_nearer(student, peaks, run, tmp_path, short_rounds):
+def test_training_brings_the_rounded_student_nearer(student, peaks, run, tmp_path):
     heard = cut(run, TOLD, 2, 40, seed=9)
     target = of_torch(student, heard)
     before = of_torch(qat.rounded(qat.copy_of(student), peaks, []), heard)
-    trained = qat.finetune(student, peaks, [], run, 10, tmp_path / "qat.pt")
+    trained = qat.finetune(student, peaks, [], run, 10, tmp_path / "qat.pt", settings=SHORT)
     after = of_torch(qat.rounded(trained, peaks, []), heard)
     assert snr_db(target, after) > snr_db(target, before) + 0.3
 
 
-def test_training_is_told_which_codes_were_likely(
-    student, peaks, run, tmp_path, short_rounds, monkeypatch
-):
+def test_training_is_told_which_codes_were_likely(student, peaks, run, tmp_path):
     heard = cut(run, TOLD, 2, 40, seed=9)
 
     def apart(other: Student) -> float:
@@ -453,8 +447,8 @@ def test_training_is_told_which_codes_were_likely(
 
     found = []
     for weight in (0.0, 1.0):
-        monkeypatch.setattr(qat, "CODES", weight)
-        trained = qat.finetune(student, peaks, [], run, 10, tmp_path / f"{weight}.pt")
+        saved, settings = tmp_path / f"{weight}.pt", replace(SHORT, codes=weight)
+        trained = qat.finetune(student, peaks, [], run, 10, saved, settings=settings)
         found.append(apart(qat.rounded(trained, peaks, [])))
     assert 0 < found[1] < found[0]
 
@@ -468,9 +462,10 @@ def test_the_divergence_of_codes_by_hand():
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_weights(
-    student, peaks, run, tmp_path, short_rounds, monkeypatch
+    student, peaks, run, tmp_path, monkeypatch
 ):
-    whole = qat.finetune(student, peaks, [], run, 3, tmp_path / "whole.pt").state_dict()
+    finetune = partial(qat.finetune, student, peaks, [], run, 3, settings=SHORT)
+    whole = finetune(tmp_path / "whole.pt").state_dict()
 
     def stop(*_args):
         raise KeyboardInterrupt
@@ -485,9 +480,9 @@ def test_training_that_was_stopped_goes_on_to_the_same_weights(
 
     monkeypatch.setattr(qat, "_round", one_only)
     with pytest.raises(KeyboardInterrupt):
-        qat.finetune(student, peaks, [], run, 3, tmp_path / "cut.pt")
+        finetune(tmp_path / "cut.pt")
     monkeypatch.setattr(qat, "_round", one_round)
-    resumed = qat.finetune(student, peaks, [], run, 3, tmp_path / "cut.pt").state_dict()
+    resumed = finetune(tmp_path / "cut.pt").state_dict()
     assert set(resumed) == set(whole) == set(student.state_dict())
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
@@ -506,13 +501,11 @@ def test_other_settings_do_not_go_on_from_an_old_training(student, peaks, run, t
 
 @pytest.fixture(scope="module")
 def bundle(run, tmp_path_factory):
-    """Made by the command line itself."""
+    """Made by the command line itself, but for settings that no option holds."""
     out = tmp_path_factory.mktemp("out")
+    small = quantize_bundle.QuantizeSettings((2, 200), (2, 200), SHORT)
     patch = pytest.MonkeyPatch()
-    for name, value in (("STREAMS", 2), ("FACES", 20), ("WINDOWS", 2)):
-        patch.setattr(qat, name, value)
-    patch.setattr(precision, "CALIBRATION", (2, 200))
-    patch.setattr(precision, "JUDGING", (2, 200))
+    patch.setattr(quantize_bundle, "quantize", partial(quantize_bundle.quantize, settings=small))
     command = ["quantize", str(run / "checkpoint.pt"), "--out", str(out / "bundle")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -44,7 +44,7 @@ NAMELESS = ("livelink", "facecap")
 def open_output(url: str) -> PacedSink:
     """The sink of a URL such as ``vmc://127.0.0.1:39539?fps=30``; the port may be left out.
 
-    Raises ``ConfigError`` for a URL that cannot be, ``MissingError`` for a host that has no address.
+    Raises ``ConfigError`` for a URL that cannot be, ``MissingError`` for a host without address.
     """
     where = f"output '{url if url.isprintable() else ascii(url)[1:-1]}'"
     scheme, host, port, given = read_url(url, where, SCHEMES)

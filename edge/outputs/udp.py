@@ -42,7 +42,7 @@ class UdpTarget:
         if not _is_number(host):
             threading.Thread(target=self._keep_resolved, name="resolve", daemon=True).start()
 
-    def send(self, data: bytes | bytearray) -> None:
+    def send(self, data: bytes | bytearray | memoryview) -> None:
         """Hand one datagram to the system; a refusal is counted and logged once."""
         try:
             self._socket.sendto(data, self._address)

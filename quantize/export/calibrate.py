@@ -27,12 +27,12 @@ BINS = 2048
 
 @dataclass(frozen=True)
 class CalibrationWindows:
-    """Stretches of feature streams, each heard from a fresh start."""
+    """Stretches of feature streams, each run from a fresh start."""
 
     mels: Floats
     """(N, T, N_MELS)"""
     control: Floats
-    """(N, C) what the generator is told along each (``models.student.Generator``)."""
+    """(N, C) conditioning of each (``models.student.Generator``)."""
 
     @property
     def faces(self) -> int:
@@ -49,18 +49,18 @@ class CalibrationWindows:
 
     def feeds(self) -> Iterator[dict[str, Floats]]:
         """Inputs of the generator, a window at a time: (T, 1, 1, N_MELS) and (T, 1, C)."""
-        for mels, told in zip(self.mels, self.control, strict=True):
-            rows = np.broadcast_to(told, (len(mels), 1, len(told)))
+        for mels, conditioning in zip(self.mels, self.control, strict=True):
+            rows = np.broadcast_to(conditioning, (len(mels), 1, len(conditioning)))
             yield {"mels": mels[:, None, None], "control": rows}
 
 
 def cut(
-    folder: Path, told: Floats, count: int, faces: int, seed: int, only: int | None = None
+    folder: Path, conditioning: Floats, count: int, faces: int, seed: int, only: int | None = None
 ) -> CalibrationWindows:
     """``count`` windows of ``faces`` faces from the streams under ``folder/renditions``.
 
-    Files are taken in turn (or ``only`` one), places are drawn by ``seed``, what the
-    generator is told taken from the rows of ``conditioning_input`` (K, C) in turn.
+    Files are taken in turn (or ``only`` one), starts are drawn by ``seed``, and the rows of
+    ``conditioning`` (K, C) are taken in turn.
     ``DataError`` if any window cannot be had or is not healthy: fewer would be another calibration.
     """
     files = sorted((folder / "renditions").glob("*.npz"))
@@ -85,7 +85,7 @@ def cut(
                     "rendition again (delete the file and run edge-quantize train)"
                 )
     order = np.stack([found[i] for i in range(count)])
-    return CalibrationWindows(order, told[np.arange(count) % len(told)])
+    return CalibrationWindows(order, conditioning[np.arange(count) % len(conditioning)])
 
 
 def _read(path: Path, faces: int) -> NDArray[np.float16]:
@@ -187,7 +187,7 @@ def calibrate(
 ) -> dict[str, Calibrator]:
     """Step generator and decoder over all windows: ``network.layer`` to what it saw.
 
-    The decoder hears what the fp32 generator says. One pass serves every method.
+    The decoder runs on the latents of the fp32 generator. One pass serves every method.
     """
     seen = {name: layers(model) for name, model in models.items()}
     steppers = {
@@ -196,10 +196,10 @@ def calibrate(
     }
     found: dict[str, Calibrator] = {}
     for feed in track(windows.feeds()):
-        said = steppers["generator"].run(feed)
+        output = steppers["generator"].run(feed)
         tensors = {
-            "generator": said,
-            "decoder": steppers["decoder"].run({"latent": said["latent"]}),
+            "generator": output,
+            "decoder": steppers["decoder"].run({"latent": output["latent"]}),
         }
         for name, layer in ((n, layer) for n in models for layer in seen[n]):
             calibrator = found.setdefault(f"{name}.{layer.name}", Calibrator())

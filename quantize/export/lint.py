@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from edge.contract import EdgeError
+from quantize.export.onnx_graph import MULTIPLY, Graph, integer
 
 OLDEST_OPSET, NEWEST_OPSET = 13, 18
 """13 brought per-channel DequantizeLinear; 18 is the newest that JetPack 6 reads with a margin."""
-MULTIPLY = ("Conv", "Gemm", "MatMul")
 LOOPS = ("GRU", "LSTM", "RNN", "Loop", "Scan", "If")
 DATA_DEPENDENT = ("NonZero", "NonMaxSuppression", "Unique", "Compress")
 
@@ -33,53 +32,6 @@ class LintFinding:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.where}: {self.why}"
-
-
-class Graph:
-    """A model with what rules ask for looked up."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model, self.nodes = model, list(model.graph.node)
-        self.stored = {t.name: t for t in model.graph.initializer}
-        for node in self.nodes:
-            if node.op_type == "Constant" and node.attribute[0].HasField("t"):
-                self.stored[node.output[0]] = node.attribute[0].t
-        self.maker = {name: node for node in self.nodes for name in node.output}
-        self.users: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.nodes:
-            for name in node.input:
-                self.users.setdefault(name, []).append(node)
-
-    def of(self, *kinds: str) -> Iterator[onnx.NodeProto]:
-        """Nodes of some kinds."""
-        return (node for node in self.nodes if node.op_type in kinds)
-
-    def pairs(self) -> Iterator[onnx.NodeProto]:
-        """Every QuantizeLinear and DequantizeLinear."""
-        return self.of("QuantizeLinear", "DequantizeLinear")
-
-    def scale(self, node: onnx.NodeProto) -> NDArray | None:
-        """Scale of a Q or DQ, if it is a constant."""
-        stored = self.stored.get(node.input[1])
-        return None if stored is None else np.atleast_1d(numpy_helper.to_array(stored))
-
-    def zero(self, node: onnx.NodeProto) -> TensorProto | None:
-        """Zero point of a Q or DQ, if it has one."""
-        return self.stored.get(node.input[2]) if len(node.input) > 2 else None
-
-    def weight(self, node: onnx.NodeProto) -> TensorProto | None:
-        """The constant behind a DQ, directly or through a Q."""
-        source = self.maker.get(node.input[0])
-        name = source.input[0] if source and source.op_type == "QuantizeLinear" else node.input[0]
-        return self.stored.get(name)
-
-    def weights(self) -> Iterator[tuple[onnx.NodeProto, TensorProto, onnx.NodeProto]]:
-        """DQ, constant and user of every quantised weight."""
-        for node in self.of("DequantizeLinear"):
-            if (stored := self.weight(node)) is not None:
-                for user in self.users.get(node.output[0], []):
-                    if user.op_type in MULTIPLY and user.input[1] == node.output[0]:
-                        yield node, stored, user
 
 
 Rule = Callable[[Graph], Iterator[tuple[str, str]]]
@@ -213,9 +165,9 @@ def per_channel_weights(g: Graph) -> Iterator[tuple[str, str]]:
     """One scale an output channel, along the axis of the output channels."""
     for node, stored, user in g.weights():
         scale = g.scale(node)
-        transposed = user.op_type == "Gemm" and _integer(user, "transB", 0)
+        transposed = user.op_type == "Gemm" and integer(user, "transB")
         wanted = 0 if user.op_type == "Conv" or transposed else len(stored.dims) - 1
-        axis = _integer(node, "axis", 1) % max(1, len(stored.dims))
+        axis = integer(node, "axis", 1) % max(1, len(stored.dims))
         if scale is None or scale.size != stored.dims[wanted]:
             yield node.name, f"{user.op_type} needs a scale for each of its output channels"
         elif axis != wanted:
@@ -274,7 +226,3 @@ def unbroken_fusion(g: Graph) -> Iterator[tuple[str, str]]:
             yield node.name, f"stands between {source.op_type} and what it fuses with"
         elif biased and "Relu" in after:
             yield node.name, "stands between a bias and its Relu"
-
-
-def _integer(node: onnx.NodeProto, name: str, default: int) -> int:
-    return next((int(a.i) for a in node.attribute if a.name == name), default)

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: int8 weights learn to say what the fp32 student says.
+"""Quantisation-aware training: int8 weights learn to predict what the fp32 student predicts.
 
 Plain torch: weights and activations are rounded on the way forward, gradients pass straight through
 (Jacob et al. 2018). Activation peaks stay as calibrated. Seeded, and resumable after every round.
@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,24 @@ from quantize.training.schedules import cosine
 
 log = logging.getLogger(__name__)
 
-STREAMS, FACES, WINDOWS = 24, 150, 10
-"""A round: so many streams side by side, cut into so many windows of so many faces."""
-RATE = 2e-5
-"""Peak learning rate, down to a hundredth by a cosine."""
-LATENT = 0.1
-"""Weight of the latent's error beside that of the faces; likewise the next."""
-CODES = 1.0
-"""Of the divergence of the codes' chances: the likeliest code should stay it (``compare``)."""
+
+@dataclass(frozen=True)
+class QatSettings:
+    """One round, and what its loss weighs."""
+
+    streams: int = 24
+    """Side by side in a batch."""
+    faces: int = 150
+    """Of a window, after which weights are changed once."""
+    windows: int = 10
+    """In a row, with the state carried."""
+    rate: float = 2e-5
+    """Peak learning rate, down to a hundredth by a cosine."""
+    latent: float = 0.1
+    """Weight of the latent's error beside that of the faces; likewise the next."""
+    codes: float = 1.0
+    """Of the codes' KL divergence: the likeliest code should stay it (``evaluation.precision``)."""
+
 
 Peaks = Mapping[str, float]
 
@@ -84,8 +95,8 @@ class RoundedGru(nn.Module):
         weight_h = given_h if self.peak_h is None else round_weight(given_h)
         out = []
         for from_x in product(x, weight_x, bias_x, self.peak_x).unbind(1):
-            heard = hidden if self.peak_h is None else round_activation(hidden, self.peak_h)
-            hidden = gru_cell(from_x, F.linear(heard, weight_h, bias_h), hidden)
+            h = hidden if self.peak_h is None else round_activation(hidden, self.peak_h)
+            hidden = gru_cell(from_x, F.linear(h, weight_h, bias_h), hidden)
             out.append(hidden)
         return torch.stack(out, dim=1), hidden
 
@@ -126,32 +137,35 @@ def finetune(
     rounds: int,
     saved: Path,
     seed: int = 0,
+    settings: QatSettings = QatSettings(),
 ) -> Student:
     """A plain student whose weights were trained to be rounded; ``saved`` holds what is done."""
     student = rounded(copy_of(teacher), peaks, keep)
-    optimiser = torch.optim.Adam(student.parameters(), lr=RATE)
+    optimiser = torch.optim.Adam(student.parameters(), lr=settings.rate)
     rate = cosine(optimiser, rounds)
-    settings = [sorted(peaks.items()), sorted(keep), rounds, seed, RATE, _digest(teacher)]
-    key, done = hashlib.sha256(json.dumps(settings).encode()).hexdigest(), 0
+    inputs = [sorted(peaks.items()), sorted(keep), rounds, seed, asdict(settings), _digest(teacher)]
+    key, done = hashlib.sha256(json.dumps(inputs).encode()).hexdigest(), 0
     if saved.exists() and (old := torch.load(saved, weights_only=True))["key"] == key:
         student.load_state_dict(old["student"])
         optimiser.load_state_dict(old["optimiser"])
         rate.load_state_dict(old["schedule"])
         done = old["done"]
         log.info("quantisation-aware training goes on after round %d", done)
-    told = torch.cat([teacher.config.at(late) for late in teacher.config.lookaheads]).numpy()
+    conditioning = torch.cat([teacher.config.at(late) for late in teacher.config.lookaheads])
     files = len(sorted((folder / "renditions").glob("*.npz")))
+    length = settings.faces * settings.windows
     bar = trange(done, rounds, initial=done, total=rounds, desc="quantisation-aware training")
     for k in bar:
-        heard = cut(
+        windows = cut(
             folder,
-            told,
-            STREAMS,
-            FACES * WINDOWS,
+            conditioning.numpy(),
+            settings.streams,
+            length,
             seed=seed * 10_000 + k + 100,
             only=k % max(1, files),
         )
-        bar.set_postfix(loss=f"{_round(teacher, student, optimiser, heard):.2e}")
+        loss = _round(teacher, student, optimiser, windows, settings)
+        bar.set_postfix(loss=f"{loss:.2e}")
         rate.step()
         state = {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
         state["schedule"] = rate.state_dict()
@@ -163,47 +177,51 @@ def finetune(
 
 
 def _round(
-    teacher: Student, student: Student, optimiser: torch.optim.Optimizer, heard: CalibrationWindows
+    teacher: Student,
+    student: Student,
+    optimiser: torch.optim.Optimizer,
+    windows: CalibrationWindows,
+    settings: QatSettings,
 ) -> float:
-    """Train along ``WINDOWS`` windows with the state carried; returns the mean loss."""
-    mels, control = torch.from_numpy(heard.mels), torch.from_numpy(heard.control)
-    told: Any = teacher.initial_state(STREAMS)
-    said: Any = student.initial_state(STREAMS)
+    """Train along the windows with the state carried; returns the mean loss."""
+    mels, control = torch.from_numpy(windows.mels), torch.from_numpy(windows.control)
+    teacher_state: Any = teacher.initial_state(settings.streams)
+    state: Any = student.initial_state(settings.streams)
     losses = []
-    for part in mels.split(FACES, dim=1):
+    for part in mels.split(settings.faces, dim=1):
         with torch.no_grad():
-            right, face, told = _run(teacher, part, control, told)
-        guess, shown, said = _run(student, part, control, said)
-        loss = distance(shown, face, teacher.decoder.spread)
-        loss = loss + LATENT * F.mse_loss(guess.latent, right.latent)
-        loss = loss + CODES * divergence(guess.codes, right.codes)
+            wanted, wanted_faces, teacher_state = _run(teacher, part, control, teacher_state)
+        predicted, faces, state = _run(student, part, control, state)
+        loss = distance(faces, wanted_faces, teacher.decoder.spread)
+        loss = loss + settings.latent * F.mse_loss(predicted.latent, wanted.latent)
+        loss = loss + settings.codes * divergence(predicted.codes, wanted.codes)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimiser.step()
-        said = tuple(tuple(s.detach() for s in network) for network in said)
+        state = tuple(tuple(s.detach() for s in network) for network in state)
         losses.append(loss.item())
     return float(np.mean(losses))
 
 
-def distance(shown: Tensor, wanted: Tensor, spread: Tensor) -> Tensor:
+def distance(faces: Tensor, wanted: Tensor, spread: Tensor) -> Tensor:
     """Mean square error of faces (B, T, 52), each shape in units of how much it moves."""
     moves = spread > 0
-    return (((shown - wanted)[..., moves] / spread[moves]) ** 2).mean()
+    return (((faces - wanted)[..., moves] / spread[moves]) ** 2).mean()
 
 
 def divergence(codes: Tensor, wanted: Tensor) -> Tensor:
     """Mean KL divergence of both levels' chances from the wanted ones; logits (B, T, 2 x 256)."""
-    said, right = (part.unflatten(-1, (2, -1)).log_softmax(-1) for part in (codes, wanted))
-    return F.kl_div(said, right, reduction="none", log_target=True).sum(-1).mean()
+    given, right = (part.unflatten(-1, (2, -1)).log_softmax(-1) for part in (codes, wanted))
+    return F.kl_div(given, right, reduction="none", log_target=True).sum(-1).mean()
 
 
 def _run(
     student: Student, mels: Tensor, control: Tensor, state: Any
 ) -> tuple[GeneratorOutput, Tensor, Any]:
-    heard, generator = student.generator(mels, control, state[0])
-    face, decoder = student.decoder(heard.latent, state[1])
-    return heard, face, (generator, decoder)
+    output, generator = student.generator(mels, control, state[0])
+    faces, decoder = student.decoder(output.latent, state[1])
+    return output, faces, (generator, decoder)
 
 
 def _digest(student: Student) -> str:

@@ -1,7 +1,7 @@
-"""An fp32 ONNX network to the same network in fp16, or in int8 with explicit Q/DQ.
+"""An fp32 ONNX network to the same network in int8 with explicit Q/DQ.
 
-Inputs, outputs and state stay float32 in every precision, so one engine and one set of buffers
-serve all; the casts are inside. What TensorRT wants of Q/DQ stands in ``quantize/export/lint.py``.
+Inputs, outputs and state stay float32. What TensorRT wants of Q/DQ stands in
+``quantize/export/lint.py``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.contract import Floats
+from quantize.export.onnx_graph import integer, replace_nodes, store
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def layers(model: onnx.ModelProto) -> list[Layer]:
     for node in model.graph.node:
         if node.op_type in ("Gemm", "MatMul") and node.input[1] in stored:
             weight = stored[node.input[1]]
-            transposed = node.op_type == "Gemm" and _attribute(node, "transB")
+            transposed = node.op_type == "Gemm" and integer(node, "transB")
             found.append(
                 Layer(
                     _parameter(model, node),
@@ -100,7 +101,7 @@ def to_int8(
             nodes += _product(node, done[key], f"{layer.weight}.dq")
         else:
             nodes.append(node)
-    return _finish(model, nodes)
+    return replace_nodes(model, nodes)
 
 
 def _product(node: onnx.NodeProto, activation: str, weight: str) -> list[onnx.NodeProto]:
@@ -117,8 +118,8 @@ def _product(node: onnx.NodeProto, activation: str, weight: str) -> list[onnx.No
 def _activation_pair(
     model: onnx.ModelProto, tensor: str, peak: float, out: str
 ) -> list[onnx.NodeProto]:
-    scale = _store(model, f"{out}.scale", np.array(peak / 127, np.float32))
-    zero = _store(model, f"{out}.zero", np.array(0, np.int8))
+    scale = store(model, f"{out}.scale", np.array(peak / 127, np.float32))
+    zero = store(model, f"{out}.zero", np.array(0, np.int8))
     return [
         helper.make_node("QuantizeLinear", [tensor, scale, zero], [f"{out}.q"], name=f"{out}.Q"),
         helper.make_node("DequantizeLinear", [f"{out}.q", scale, zero], [out], name=f"{out}.DQ"),
@@ -132,9 +133,9 @@ def _stored_weight(
     # (in, out), whichever way they lay
     steps = steps if layer.axis == 1 else np.ascontiguousarray(steps.T)
     names = [
-        _store(model, f"{layer.weight}.q", steps),
-        _store(model, f"{layer.weight}.scale", scale),
-        _store(model, f"{layer.weight}.zero", np.zeros(len(scale), np.int8)),
+        store(model, f"{layer.weight}.q", steps),
+        store(model, f"{layer.weight}.scale", scale),
+        store(model, f"{layer.weight}.zero", np.zeros(len(scale), np.int8)),
     ]
     stored[names[0]] = model.graph.initializer[-3]
     return helper.make_node(
@@ -144,82 +145,3 @@ def _stored_weight(
         name=f"{layer.weight}.DQ",
         axis=1,
     )
-
-
-def to_fp16(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
-    """Type every float node fp16, but those named in ``keep``."""
-    model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-    halves = _Halves(model)
-    for node in model.graph.node:
-        halves.add(node, TensorProto.FLOAT if node.name in keep else TensorProto.FLOAT16)
-    return _finish(model, halves.nodes)
-
-
-class _Halves:
-    """Rebuilds a graph node by node, casting where two precisions meet."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        graph = model.graph
-        self.model, self.nodes = model, list[onnx.NodeProto]()
-        self._outputs = {v.name for v in graph.output}
-        typed = [*graph.input, *graph.value_info, *graph.output]
-        self._floats = {v.name for v in typed if v.type.tensor_type.elem_type == TensorProto.FLOAT}
-        self._stored = {
-            t.name: numpy_helper.to_array(t)
-            for t in graph.initializer
-            if t.data_type == TensorProto.FLOAT
-        }
-        self._have: dict[tuple[str, int], str] = {
-            (v.name, TensorProto.FLOAT): v.name for v in graph.input
-        }
-        self._have |= {(name, TensorProto.FLOAT): name for name in self._stored}
-
-    def add(self, node: onnx.NodeProto, kind: int) -> None:
-        """Append the node with every float input and output of type ``kind``."""
-        for i, name in enumerate(node.input):
-            if name in self._floats or name in self._stored:
-                node.input[i] = self._as(name, kind)
-        node_outputs = list(node.output)
-        for i, name in enumerate(node_outputs):
-            if name in self._floats:
-                own = name if kind == TensorProto.FLOAT else f"{name}.fp16"
-                self._have[name, kind] = node.output[i] = own
-        self.nodes.append(node)
-        for name in self._outputs.intersection(node_outputs):
-            self._as(name, TensorProto.FLOAT)
-
-    def _as(self, name: str, kind: int) -> str:
-        if (name, kind) not in self._have:
-            wanted = name if kind == TensorProto.FLOAT else f"{name}.fp16"
-            if name in self._stored:
-                _store(self.model, wanted, self._stored[name].astype(np.float16))
-            else:
-                other = TensorProto.FLOAT16 if kind == TensorProto.FLOAT else TensorProto.FLOAT
-                source = self._have[name, other]
-                self.nodes.append(
-                    helper.make_node("Cast", [source], [wanted], name=f"{wanted}.Cast", to=kind)
-                )
-            self._have[name, kind] = wanted
-        return self._have[name, kind]
-
-
-def _store(model: onnx.ModelProto, name: str, values: NDArray) -> str:
-    model.graph.initializer.append(numpy_helper.from_array(values, name))
-    return name
-
-
-def _finish(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
-    """Put the nodes in, drop what nobody reads any more, and let ONNX check the result."""
-    graph = model.graph
-    del graph.node[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    kept = [t for t in graph.initializer if t.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _attribute(node: onnx.NodeProto, name: str) -> int:
-    return next((a.i for a in node.attribute if a.name == name), 0)

@@ -9,37 +9,55 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
 from tqdm import tqdm
 
 from edge.bundle import NETWORKS, Bundle, File, Network, sha256
 from edge.contract import Floats
 from edge.files import atomic_write, write_text
 from quantize.export.calibrate import METHODS, CalibrationWindows, calibrate, cut
+from quantize.export.fp16 import averaging, to_fp16, too_wide
 from quantize.export.lint import require
-from quantize.export.onnx_runner import OnnxRunner
-from quantize.export.qat import finetune
-from quantize.export.qdq import to_fp16
-from quantize.export.sensitivity import Models, choose, int8_of, plot, run_both, scan, size, table
+from quantize.export.onnx_graph import Models
+from quantize.export.qat import QatSettings, finetune
+from quantize.export.sensitivity import Cost, choose, int8_of, plot, run_both, scan, size, table
 from quantize.export.snr import snr_db
 from quantize.export.to_onnx import export, load_student, write_networks
 
 log = logging.getLogger(__name__)
 
-CALIBRATION = (12, 1200)
-"""Windows and faces of each: 4 minutes."""
-JUDGING = (4, 3600)
-"""Four minutes without a reset each, because errors of state add up; one a look-ahead."""
-HALF_LIMIT = 65504 / 8
-"""Larger numbers stay in fp32: three bits of room for speech louder than any heard here."""
+
+@dataclass(frozen=True)
+class QuantizeSettings:
+    """How much is listened to; windows and faces of each."""
+
+    calibration: tuple[int, int] = (12, 1200)
+    """Four minutes."""
+    judging: tuple[int, int] = (4, 3600)
+    """Four minutes without a reset each, because errors of state add up; one a look-ahead."""
+    training: QatSettings = field(default_factory=QatSettings)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What every precision is made from and measured on."""
+
+    models: Models
+    calibration: CalibrationWindows
+    judging: CalibrationWindows
+    reference: Floats
+    """(N * T, 52) weights of fp32 on ``judging``."""
+
+    def snr_db(self, models: Models) -> float:
+        """Of the weights against fp32."""
+        return snr_db(self.reference, run_both(models, self.judging)[1])
 
 
 def quantize(
@@ -51,6 +69,7 @@ def quantize(
     lookahead: int = 4,
     report: Path,
     rounds: int,
+    settings: QuantizeSettings = QuantizeSettings(),
 ) -> Bundle:
     """Write fp32, fp16 and int8 networks into ``out``; the scan and its plot into ``report``.
 
@@ -59,112 +78,77 @@ def quantize(
     """
     bundle = export(checkpoint, out, name, lookahead)
     models = {network: onnx.load(out / f"{network}.onnx") for network in NETWORKS}
-    told = np.concatenate([bundle.layout.at(late) for late in bundle.lookaheads])
-    heard, judge = cut(data, told, *CALIBRATION, seed=0), cut(data, told, *JUDGING, seed=1)
-    reference = run_both(models, judge)[1]
+    conditioning = np.concatenate([bundle.layout.at(late) for late in bundle.lookaheads])
+    calibration, judge = (
+        cut(data, conditioning, *size, seed=seed)
+        for seed, size in enumerate((settings.calibration, settings.judging))
+    )
+    measured = _Measured(models, calibration, judge, run_both(models, judge)[1])
+    halves, half_record = _to_half(measured)
 
-    wide = {n: found + averaging(models[n]) for n, found in too_wide(models, heard).items()}
-    halves = {n: to_fp16(model, wide[n]) for n, model in models.items()}
-    half_db = snr_db(reference, run_both(halves, judge)[1])
-    log.info("fp16: %.1f dB, %.0f kB, in fp32: %s", half_db, size(halves) / 1e3, wide)
+    def train(peaks: Mapping[str, float], keep: Sequence[str]) -> dict[str, onnx.ModelProto]:
+        return _trained(checkpoint, data, peaks, keep, rounds, settings.training)
 
-    peaks, methods = best_peaks(models, heard, judge, reference)
+    ints, record, int_record, costs = _to_int8(measured, train if rounds else None, rounds)
+    report.mkdir(parents=True, exist_ok=True)
+    plot(costs, record["fp32_layers"], report / "sensitivity.png")
+    scanned = record | {"fp16": half_record} | int_record
+    write_text(report / "sensitivity.json", json.dumps(scanned, indent=1) + "\n")
+    return _add(replace(bundle, quantised=record), {"fp16": halves, "int8": ints})
+
+
+def _to_half(measured: _Measured) -> tuple[dict[str, onnx.ModelProto], dict[str, Any]]:
+    """Both networks in fp16, and what is recorded of them."""
+    models = measured.models
+    wide = too_wide(models, measured.calibration)
+    kept = {name: found + averaging(models[name]) for name, found in wide.items()}
+    halves = {name: to_fp16(model, kept[name]) for name, model in models.items()}
+    half_db = measured.snr_db(halves)
+    log.info("fp16: %.1f dB, %.0f kB, in fp32: %s", half_db, size(halves) / 1e3, kept)
+    return halves, {"snr_db": half_db, "bytes": size(halves), "fp32_nodes": kept}
+
+
+Train = Callable[[Mapping[str, float], Sequence[str]], dict[str, onnx.ModelProto]]
+"""Activation peaks and the layers that stay fp32 -> networks trained to be rounded."""
+
+
+def _to_int8(
+    measured: _Measured, train: Train | None, rounds: int
+) -> tuple[Models, dict[str, Any], dict[str, Any], list[Cost]]:
+    """Both networks in int8, what ``bundle.yaml`` and the report say of them, and the scan."""
+    models, judge, reference = measured.models, measured.judging, measured.reference
+    peaks, methods = best_peaks(models, measured.calibration, judge, reference)
     costs = scan(models, peaks, judge, reference)
     keep, calibrated_db = choose(models, peaks, judge, reference, costs)
     ints, int_db = int8_of(models, peaks, keep), calibrated_db
-    if rounds:
-        trained = _trained(checkpoint, data, peaks, keep, rounds)
-        learned = int8_of(trained, peaks, keep)
-        trained_db = snr_db(reference, run_both(learned, judge)[1])
+    if train:
+        learned = int8_of(train(peaks, keep), peaks, keep)
+        trained_db = measured.snr_db(learned)
         log.info("int8: calibrated %.1f dB, after training %.1f dB", calibrated_db, trained_db)
         if trained_db > calibrated_db:
             ints, int_db = learned, trained_db
-
     record: dict[str, Any] = {
-        "calibration": heard.fingerprint,
-        "faces": heard.faces,
+        "calibration": measured.calibration.fingerprint,
+        "faces": measured.calibration.faces,
         "method": max(methods, key=lambda m: methods[m]),
         "fp32_layers": keep,
         "training_rounds": rounds if int_db > calibrated_db else 0,
         "snr_db": round(int_db, 1),
     }
     scanned = {
-        "fp16": {"snr_db": half_db, "bytes": size(halves), "fp32_nodes": wide},
         "int8": {"snr_db_calibrated": calibrated_db, "snr_db": int_db, "bytes": size(ints)},
         "methods_snr_db": methods,
         "layers": table(costs),
         "peaks": peaks,
     }
-    report.mkdir(parents=True, exist_ok=True)
-    plot(costs, keep, report / "sensitivity.png")
-    write_text(report / "sensitivity.json", json.dumps(record | scanned, indent=1) + "\n")
-    return _add(replace(bundle, quantised=record), {"fp16": halves, "int8": ints})
-
-
-def too_wide(models: Models, windows: CalibrationWindows) -> dict[str, list[str]]:
-    """Names of nodes that make or read numbers beyond ``HALF_LIMIT``, by network."""
-    inner = {name: _float_tensors(model) for name, model in models.items()}
-    steppers = {name: OnnxRunner(model, inner[name]) for name, model in models.items()}
-    peaks: dict[str, dict[str, float]] = {
-        name: {
-            t.name: float(np.abs(numpy_helper.to_array(t)).max(initial=0))
-            for t in model.graph.initializer
-            if t.data_type == TensorProto.FLOAT
-        }
-        for name, model in models.items()
-    }
-    for feed in windows.feeds():
-        said = steppers["generator"].run(feed)
-        shown = steppers["decoder"].run({"latent": said["latent"]})
-        for name, tensors in (("generator", said), ("decoder", shown)):
-            for tensor, values in tensors.items():
-                peaks[name][tensor] = max(
-                    peaks[name].get(tensor, 0), float(np.abs(values).max(initial=0))
-                )
-    return {
-        name: [
-            node.name
-            for node in model.graph.node
-            if any(peaks[name].get(t, 0) > HALF_LIMIT for t in [*node.input, *node.output])
-        ]
-        for name, model in models.items()
-    }
-
-
-def averaging(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes between ``state.mood`` and ``state_out.mood``.
-
-    They move a mean by a ninetieth, which fp16 loses before the mean has arrived: 2 % are missing.
-    """
-    touched, path = {"state.mood"}, list[onnx.NodeProto]()
-    for node in model.graph.node:
-        if touched.intersection(node.input):
-            touched.update(node.output)
-            path.append(node)
-    wanted, names = {"state_out.mood"}, list[str]()
-    for node in reversed(path):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-            names.append(node.name)
-    return names[::-1]
-
-
-def _float_tensors(model: onnx.ModelProto) -> list[str]:
-    typed = onnx.shape_inference.infer_shapes(model).graph
-    made = {name for node in typed.node for name in node.output}
-    floats = [
-        v.name
-        for v in [*typed.value_info, *typed.output]
-        if v.type.tensor_type.elem_type == TensorProto.FLOAT
-    ]
-    return [n for n in floats if n in made]
+    return ints, record, scanned, costs
 
 
 def best_peaks(
-    models: Models, heard: CalibrationWindows, judge: CalibrationWindows, reference: Floats
+    models: Models, windows: CalibrationWindows, judge: CalibrationWindows, reference: Floats
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Activation peaks by the method with the best SNR, and every method's SNR."""
-    found = calibrate(models, heard, lambda feeds: tqdm(feeds, "calibration", len(heard.mels)))
+    found = calibrate(models, windows, lambda feeds: tqdm(feeds, "calibration", len(windows.mels)))
     peaks = {m: {layer: c.compute(m) for layer, c in found.items()} for m in METHODS}
     scores = {}
     for method, chosen in peaks.items():
@@ -180,9 +164,13 @@ def _trained(
     peaks: Mapping[str, float],
     keep: Sequence[str],
     rounds: int,
+    settings: QatSettings,
 ) -> dict[str, onnx.ModelProto]:
     """The student after quantisation-aware training, exported as fp32."""
-    student = finetune(load_student(checkpoint), peaks, keep, data, rounds, data / "qat.pt")
+    saved = data / "qat.pt"
+    student = finetune(
+        load_student(checkpoint), peaks, keep, data, rounds, saved, settings=settings
+    )
     with TemporaryDirectory() as folder:
         write_networks(student, Path(folder))
         models = {name: onnx.load(Path(folder) / f"{name}.onnx") for name in NETWORKS}
@@ -198,7 +186,7 @@ def _add(bundle: Bundle, variants: Mapping[str, Models]) -> Bundle:
             path = bundle.folder / f"{network}.{precision}.onnx"
             require(models[network], path.name)
             with atomic_write(path) as file:
-                onnx.save(models[network], file)
+                file.write(models[network].SerializeToString())
             files[precision] = File(path.name, sha256(path))
         return files
 

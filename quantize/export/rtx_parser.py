@@ -37,8 +37,8 @@ def verdict(model: bytes) -> str:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, listener)
     if not parser.parse(model):
-        said = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        return " ".join((said or listener.errors or ["parser: no reason given"])[0].split())
+        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        return " ".join((errors or listener.errors or ["parser: no reason given"])[0].split())
     config = builder.create_builder_config()
     if builder.build_serialized_network(network, config) is None:
         return (listener.errors or ["builder: no reason given"])[0]

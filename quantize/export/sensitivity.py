@@ -13,15 +13,13 @@ import onnx
 
 from edge.contract import Floats
 from quantize.export.calibrate import CalibrationWindows
+from quantize.export.onnx_graph import Models
 from quantize.export.onnx_runner import OnnxRunner
 from quantize.export.qdq import layers, to_int8
 from quantize.export.snr import snr_db
 from quantize.plotting import pyplot
 
 log = logging.getLogger(__name__)
-
-Models = Mapping[str, onnx.ModelProto]
-"""``generator`` and ``decoder``."""
 
 BUDGET = 1_000_000
 """Bytes of both int8 files together."""
@@ -96,10 +94,12 @@ def choose(
     windows: CalibrationWindows,
     reference: Floats,
     costs: list[Cost],
+    goal_db: float = GOAL_DB,
+    budget: int = BUDGET,
 ) -> tuple[list[str], float]:
     """Layers to keep in fp32, and the SNR then: the most noise a byte first, while they fit.
 
-    Stops at ``GOAL_DB``; every step is measured, because noises only roughly add up.
+    Stops at ``goal_db``; every step is measured, because noises only roughly add up.
     """
     keep: list[str] = []
     candidate = int8_of(models, peaks, keep)
@@ -107,10 +107,10 @@ def choose(
     log.info("all layers int8: %.1f dB, %.0f kB", snr, size(candidate) / 1e3)
     for cost in sorted(costs, key=lambda cost: -cost.noise / cost.saves):
         # A layer that adds under 1 % of the noise is not worth another kernel in fp32.
-        if snr >= GOAL_DB or cost.noise < 0.01 * 10 ** (-snr / 10):
+        if snr >= goal_db or cost.noise < 0.01 * 10 ** (-snr / 10):
             continue
         candidate = int8_of(models, peaks, [*keep, cost.layer])
-        if size(candidate) > BUDGET:
+        if size(candidate) > budget:
             continue
         keep.append(cost.layer)
         snr = snr_db(reference, run_both(candidate, windows)[1])

@@ -89,14 +89,14 @@ def write_networks(student: Student, out: Path) -> tuple[Network, Network]:
     """Write ``generator.onnx`` and ``decoder.onnx`` in fp32, and lint them."""
     out.mkdir(parents=True, exist_ok=True)
     config = student.config
-    heard = {
+    features = {
         "mels": torch.zeros(1, 1, N_MELS),
         INPUT: torch.zeros(1, config.layout.size),
     }
     latent = {"latent": torch.zeros(1, config.slow + config.fast + config.detail)}
     paths = out / "generator.onnx", out / "decoder.onnx"
     networks = (
-        to_onnx(student.generator, "generator", heard, paths[0]),
+        to_onnx(student.generator, "generator", features, paths[0]),
         to_onnx(student.decoder.fold_spread(), "decoder", latent, paths[1]),
     )
     for path in paths:
@@ -139,7 +139,7 @@ def to_onnx(
     )
     assert program is not None
     with atomic_write(path) as file:
-        onnx.save(program.model_proto, file)
+        file.write(program.model_proto.SerializeToString())
     return Network(
         path.name,
         sha256(path),
