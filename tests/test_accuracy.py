@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="torch is not installed: the toolchain is no
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing is drawn")
 
 from benchmarks.accuracy import __main__ as accuracy
-from benchmarks.pages import figures
+from benchmarks.pages import accuracy_tables
 from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX, faces_within
@@ -58,7 +58,7 @@ def test_teacher_student_and_what_came_before_are_scored_on_the_same_clips(tmp_p
         assert (tmp_path / f"{picture}.png").stat().st_size > 5000, picture
 
     found["baselines"]["teacher"][PAIRED[1]]["jaw_in_silence"] = None  # as on clips without any
-    table = figures.students({"results": found}).splitlines()
+    table = accuracy_tables.students({"results": found}).splitlines()
     rows = [line.split("|")[1].strip() for line in table[2:]]
     assert rows == [
         "teacher, the whole clip", "student, 0 ms", "student, 33 ms", "student, 67 ms",

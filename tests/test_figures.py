@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pages import figures
+from benchmarks.pages import figures, runtime_tables
 from benchmarks.pages.figures import TABLES, filled, pages
 from benchmarks.pages.table_format import rows
 
@@ -47,16 +47,13 @@ def test_a_table_that_nobody_writes_is_an_error() -> None:
         filled("<!-- table:nothing -->\n<!-- /table -->")
 
 
-def test_a_changed_page_is_found(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_changed_page_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "README.md"
     page.write_text("<!-- table:encode -->\ntyped in\n<!-- /table -->\n")
-    monkeypatch.setattr(figures, "pages", lambda: [page])
-    monkeypatch.setattr(figures, "ROOT", tmp_path)
-    monkeypatch.setattr(figures, "PLOTS", {})
-    assert figures.main(["--check"]) == 1
+    assert figures.main(["--check"], tmp_path, plots={}) == 1
     assert "README.md: tables differ" in capsys.readouterr().out
-    assert figures.main([]) == 0
-    assert figures.main(["--check"]) == 0
+    assert figures.main([], tmp_path, plots={}) == 0
+    assert figures.main(["--check"], tmp_path, plots={}) == 0
     assert "python-osc" in page.read_text()
 
 
@@ -74,6 +71,6 @@ def test_a_peer_that_was_not_run_has_a_row() -> None:
         },
     }  # fmt: skip
     assert "0.60 M parameters, 0.70 GFLOP for 10 s of audio, 3.5 KB of state, 52 us a face" in (
-        figures.cost(record)
+        runtime_tables.cost(record)
     )
-    assert "| wLipSync | 6 phonemes | not run |  |  |  |\n" in figures.cost(record)
+    assert "| wLipSync | 6 phonemes | not run |  |  |  |\n" in runtime_tables.cost(record)
