@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -13,19 +15,18 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed: no pictur
 
 from benchmarks import GPU_RECORDS
 from edge.bundle import DEFAULT, read_bundle
-from edge.contract import INDEX
-from quantize.evaluation import precision as compare
+from edge.contract import INDEX, UsageError
 from quantize.evaluation.gpu_table import gpu_table
 from quantize.evaluation.precision import (
+    ClipStream,
     PrecisionOutput,
-    TestStream,
+    compare,
     differences,
-    loss,
-    misses,
     run_precision,
     worst,
 )
 from quantize.evaluation.precision_report import page, plot_shapes, plot_worst
+from quantize.evaluation.precision_targets import loss, misses
 from quantize.export.snr import snr_by_channel, snr_db
 from tests.fakes import ROOT
 
@@ -70,7 +71,7 @@ def test_worse_is_positive_whichever_way_a_row_is_better(row, fp32, other, expec
 
 @pytest.fixture
 def heard():
-    return TestStream(np.zeros((600, 40), np.float32), [("a/one", 0), ("b/two", 240)])
+    return ClipStream(np.zeros((600, 40), np.float32), [("a/one", 0), ("b/two", 240)])
 
 
 def made(moves: np.ndarray) -> PrecisionOutput:
@@ -163,8 +164,8 @@ def test_the_page_shows_figures_misses_and_pictures(reference, other, heard, tmp
 
 def test_the_stream_is_that_of_the_engine_that_ships(heard):
     mels = np.random.default_rng(0).uniform(-3, 0, (40, 40)).astype(np.float32)
-    said = run_precision(read_bundle(DEFAULT), "fp32", TestStream(mels, [("x", 0)]), None)
-    again = run_precision(read_bundle(DEFAULT), "fp32", TestStream(mels, [("x", 0)]), said.latent)
+    said = run_precision(read_bundle(DEFAULT), "fp32", ClipStream(mels, [("x", 0)]), None)
+    again = run_precision(read_bundle(DEFAULT), "fp32", ClipStream(mels, [("x", 0)]), said.latent)
     assert said.weights.shape == (40, 52)
     np.testing.assert_array_equal(again.weights, said.weights)
     # The decoder alone, from the same latents and from silence again.
@@ -176,10 +177,13 @@ def test_results_are_plain_json(reference, other, heard):
     assert json.loads(json.dumps({"fp32": plain, "int8": result}))["int8"]["bytes"] == 700_000
 
 
-def test_fp32_alone_cannot_be_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare.Bundle, "precisions", ("fp32",))
-    with pytest.raises(compare.UsageError, match="edge-quantize quantize"):
-        compare.compare(DEFAULT, tmp_path)
+def test_fp32_alone_cannot_be_compared(tmp_path):
+    folder = shutil.copytree(DEFAULT, tmp_path / "bundle")
+    bundle = read_bundle(folder)
+    plain = {n: replace(getattr(bundle, n), variants={}) for n in ("generator", "decoder")}
+    replace(bundle, **plain, quantised={}).write()
+    with pytest.raises(UsageError, match="edge-quantize quantize"):
+        compare(folder, tmp_path)
 
 
 def test_the_reports_kept_are_of_the_shipped_bundle_and_miss_nothing():

@@ -10,17 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.runtime.speed import (
-    CHILD,
-    DEMO,
-    EDGE,
-    OURS,
-    PEERS,
-    commands,
-    measured,
-    networks,
-    summed,
-)
+from benchmarks import DEMO
+from benchmarks.runtime.speed import EDGE, OURS, PEERS, commands, networks, summed
+from benchmarks.runtime.speed_processes import CHILD, measured
 from edge.bundle import DEFAULT, Network, read_bundle
 
 
@@ -103,7 +95,7 @@ def test_what_a_bundle_s_networks_hold_and_do_is_counted_by_hand(tmp_path: Path)
 
 def test_the_benchmark_stays_on_one_core() -> None:
     allowed = os.sched_getaffinity(0)
-    from benchmarks.runtime.speed import one_core
+    from benchmarks.runtime.speed_processes import one_core
 
     try:
         assert os.sched_getaffinity(0) == allowed

@@ -8,7 +8,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from benchmarks.accuracy.steering import CLIPS, Told, faces_told, of_others, pull, rest_of
+from benchmarks.accuracy.steering import (
+    CLIPS,
+    Told,
+    faces_told,
+    of_others,
+    pull,
+    rest_of,
+)
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import INDEX, Floats
 from edge.inference.engine import open_engines

@@ -12,7 +12,8 @@ pytest.importorskip("scipy")
 
 from benchmarks.runtime.scope import bursts, figures
 from benchmarks.teachers.codebook_quality import channels, components
-from benchmarks.teachers.emotion_recognition import accuracy, listeners, pitch, prosody
+from benchmarks.teachers.emotion_recognition import accuracy, listeners
+from benchmarks.teachers.prosody import pitch, prosody
 from edge.contract import INDEX, SAMPLE_RATE
 from quantize.data.clips import EMOTIONS
 from quantize.training.motion import Motion

@@ -8,7 +8,6 @@ best there can be, the teachers it was distilled from (``--teacher``) and an ear
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -17,8 +16,9 @@ from pathlib import Path
 from benchmarks import RESULTS
 from benchmarks.accuracy.cold_start import cold_start
 from benchmarks.accuracy.plots import plot_bars, plot_lookahead, plot_sentence, plot_sheet
+from benchmarks.command_line import exit_status, options
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.contract import FPS, EdgeError
+from edge.contract import FPS
 from quantize.evaluation.accuracy_table import print_table
 from quantize.evaluation.evaluate import of_teachers
 from quantize.evaluation.head_mesh import HeadMesh, read_head
@@ -28,10 +28,10 @@ from quantize.evaluation.scoring import Faces, Row, captured, loudness, score
 from quantize.evaluation.test_clips import PAIRED, TestClip, load_test_clips
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("accuracy")
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    p = argparse.ArgumentParser("benchmarks.accuracy", description=__doc__.split("\n")[0])
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p = options("accuracy", __doc__, data=True)
     p.add_argument("--bundle", type=Path, default=DEFAULT, metavar="DIR")
     p.add_argument(
         "--head", type=Path, metavar="GLB", help="a head with ARKit shapes: errors in mm"
@@ -42,17 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     p.add_argument("--before", type=Path, metavar="DIR", help="an earlier bundle")
     args = p.parse_args(argv)
-    try:
-        bundle = read_bundle(args.bundle)
-        head = read_head(args.head) if args.head else None
-        clips = load_test_clips(args.data)
-        taught = of_teachers(args.teacher, clips) if args.teacher else None
-        before = of_bundle(read_bundle(args.before), clips) if args.before else None
-    except EdgeError as error:
-        print(f"benchmarks.accuracy: {error}", file=sys.stderr)
-        return error.status
+    bundle = read_bundle(args.bundle)
+    head = read_head(args.head) if args.head else None
+    clips = load_test_clips(args.data)
+    taught = of_teachers(args.teacher, clips) if args.teacher else None
+    before = of_bundle(read_bundle(args.before), clips) if args.before else None
     print(f"written: {measure(bundle, clips, head, taught, before)}")
-    return 0
 
 
 def measure(

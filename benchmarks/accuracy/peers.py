@@ -17,7 +17,6 @@ What they said is kept in ``EDGETALK_CACHE`` (default ``~/.cache/edgetalk-bench`
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -31,6 +30,7 @@ import numpy as np
 import soundfile
 
 from benchmarks import RESULTS
+from benchmarks.command_line import exit_status, options
 from edge.bundle import DEFAULT, read_bundle
 from edge.contract import FPS, INDEX, SAMPLE_RATE, EdgeError, Floats
 from edge.files import write_text
@@ -166,41 +166,36 @@ def _r(a: Floats, b: Floats) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-9 and b.std() > 1e-9 else 0.0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("accuracy.peers")
+def main(argv: Sequence[str] | None = None) -> None:
     """Ask, score, print, write."""
-    p = argparse.ArgumentParser("benchmarks.accuracy.peers", description=__doc__.split("\n")[0])
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p = options("accuracy.peers", __doc__, data=True)
     p.add_argument("--peers", type=Path, metavar="DIR", help="where they are installed")
     p.add_argument("--head", type=Path, metavar="GLB", help="a head with ARKit shapes, for mm")
     args = p.parse_args(argv)
     folder = args.peers or cache() / "peers"
-    try:
-        clips = load_test_clips(args.data)
-        head = read_head(args.head) if args.head else None
-        systems: dict[str, Mapping[str, Floats]] = {
-            "EdgeTalk": of_bundle(read_bundle(DEFAULT), clips),
-            "loudness": loudness(clips),
-            "captured": captured(clips),
-        }
-        delays: dict[str, int] = {}
-        for peer, needs in PEERS.items():
-            if not (folder / needs).exists():
-                print(f"{peer}: not installed ({folder / needs} is missing), left out")
-                continue
-            faces = systems[peer] = follow(peer, folder, clips)
-            delays[peer] = best_delay(faces, clips)
-            sooner = {name: earlier(face, delays[peer]) for name, face in faces.items()}
-            if delays[peer]:
-                systems[f"{peer}, {delays[peer] * 1000 / FPS:.0f} ms off"] = sooner
-    except EdgeError as error:
-        print(f"benchmarks.accuracy.peers: {error}", file=sys.stderr)
-        return error.status
+    clips = load_test_clips(args.data)
+    head = read_head(args.head) if args.head else None
+    systems: dict[str, Mapping[str, Floats]] = {
+        "EdgeTalk": of_bundle(read_bundle(DEFAULT), clips),
+        "loudness": loudness(clips),
+        "captured": captured(clips),
+    }
+    delays: dict[str, int] = {}
+    for peer, needs in PEERS.items():
+        if not (folder / needs).exists():
+            print(f"{peer}: not installed ({folder / needs} is missing), left out")
+            continue
+        faces = systems[peer] = follow(peer, folder, clips)
+        delays[peer] = best_delay(faces, clips)
+        sooner = {name: earlier(face, delays[peer]) for name, face in faces.items()}
+        if delays[peer]:
+            systems[f"{peer}, {delays[peer] * 1000 / FPS:.0f} ms off"] = sooner
     results: dict[str, dict[str, Row]] = {n: score(f, clips, head) for n, f in systems.items()}
     print_table(results)
     milliseconds = {peer: faces * 1000 / FPS for peer, faces in delays.items()}
     path = write_record("peers", {"systems": results, "best_delay_ms": milliseconds}, RESULTS)
     print(f"written: {path}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ style. Words are timed by pocketsphinx. Writes ``results/steering.json``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -19,8 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import RESULTS
+from benchmarks.command_line import exit_status, options
 from edge.bundle import DEFAULT, Bundle, read_bundle
-from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, EdgeError, Floats
+from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, Floats
 from edge.pipeline import Pipeline
 from edge.words import spell
 from quantize.data.phones import Aligner, spelled
@@ -126,29 +126,24 @@ def measure(bundle: Bundle, clips: Sequence[TestClip]) -> dict[str, Any]:
     return {"ways": found, "pull": pulls}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("accuracy.steering")
+def main(argv: Sequence[str] | None = None) -> None:
     """Hear, score, write."""
-    p = argparse.ArgumentParser("benchmarks.accuracy.steering", description=__doc__.split("\n")[0])
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p = options("accuracy.steering", __doc__, data=True)
     p.add_argument("--bundle", type=Path, default=DEFAULT, metavar="DIR")
     p.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
     args = p.parse_args(argv)
-    try:
-        bundle = read_bundle(args.bundle)
-        results = measure(
-            bundle, [t for t in load_test_clips(args.data, CLIPS) if t.set != MADE_SILENCE]
-        )
-        for way, sets in results["ways"].items():
-            for name, row in sets.items():
-                lips = row.get("contrasts", {}).get("auc_mean")
-                figures = [row.get("r_jaw"), row.get("r_mouth_live"), lips]
-                print(f"{way:38} {name:28}", *(f"{v:.3f}" if v else "    -" for v in figures))
-        print(json.dumps(results["pull"], indent=1))
-        print(f"written: {write_record('steering', results, args.out, args.bundle)}")
-    except EdgeError as error:
-        print(f"benchmarks.accuracy.steering: {error}", file=sys.stderr)
-        return error.status
-    return 0
+    bundle = read_bundle(args.bundle)
+    results = measure(
+        bundle, [t for t in load_test_clips(args.data, CLIPS) if t.set != MADE_SILENCE]
+    )
+    for way, sets in results["ways"].items():
+        for name, row in sets.items():
+            lips = row.get("contrasts", {}).get("auc_mean")
+            figures = [row.get("r_jaw"), row.get("r_mouth_live"), lips]
+            print(f"{way:38} {name:28}", *(f"{v:.3f}" if v else "    -" for v in figures))
+    print(json.dumps(results["pull"], indent=1))
+    print(f"written: {write_record('steering', results, args.out, args.bundle)}")
 
 
 if __name__ == "__main__":

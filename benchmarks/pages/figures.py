@@ -17,7 +17,7 @@ from benchmarks import RESULTS, ROOT
 from benchmarks.pages import accuracy_tables, runtime_tables, teacher_tables
 from benchmarks.pages.readme_table import summary
 from benchmarks.pages.table_format import Record
-from benchmarks.runtime import scale, speed
+from benchmarks.runtime import scale, speed_before_after
 from edge.files import write_text
 
 MARKED = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -49,7 +49,7 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
 
 def _plot_stages(record: Record, folder: Path) -> None:
     if then := record["results"].get("before_and_after"):
-        speed.plot(then, folder / "speed_stages.png")
+        speed_before_after.plot(then, folder / "speed_stages.png")
 
 
 def _plot_streams(record: Record, folder: Path) -> None:

@@ -94,13 +94,7 @@ def measure(bundle: Bundle, clips: Sequence[Path], steps: int) -> dict[str, Any]
         paths = build(bundle, precision, trt, target)
         notes = [json.loads(path.with_suffix(".json").read_text())["layers"] for path in paths]
         for graph in (True, False):
-            pair = [
-                TensorrtEngine(read_plan(path) or b"", network, trt, open_cuda(), graph)
-                for path, network in zip(paths, bundle.networks(precision), strict=True)
-            ]
-            faces, took = run(bundle, (pair[0], pair[1]), mels, steps)
-            for engine in pair:
-                engine.close()
+            faces, took = _on_gpu(bundle, precision, paths, trt, graph, mels, steps)
             row: dict[str, Any] = {"engine": target.tensorrt, "precision": precision}
             row["cuda_graph"] = graph
             row |= {"snr_db": min(snr_db(expected, faces), EQUAL_DB), "layers": notes}
@@ -124,6 +118,27 @@ def measure(bundle: Bundle, clips: Sequence[Path], steps: int) -> dict[str, Any]
         "fastest": best,
         "rows": rows,
     }
+
+
+def _on_gpu(
+    bundle: Bundle,
+    precision: str,
+    paths: Sequence[Path],
+    trt: Any,
+    graph: bool,
+    mels: Sequence[Floats],
+    steps: int,
+) -> tuple[Floats, Floats]:
+    """``run`` on engines of one precision, closed afterwards."""
+    generator, decoder = (
+        TensorrtEngine(read_plan(path) or b"", network, trt, open_cuda(), graph)
+        for path, network in zip(paths, bundle.networks(precision), strict=True)
+    )
+    try:
+        return run(bundle, (generator, decoder), mels, steps)
+    finally:
+        generator.close()
+        decoder.close()
 
 
 def fastest(rows: Sequence[dict[str, Any]]) -> str | None:

@@ -11,24 +11,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import DEMO, RESULTS, ROOT
+from benchmarks import DEMO, RESULTS
+from benchmarks.runtime.speed_before_after import before_and_after, plot
+from benchmarks.runtime.speed_processes import CHILD, least, measured, one_core, spread
 from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.contract import FPS, SAMPLE_RATE
 from quantize.evaluation.record import write_record
-from quantize.plotting import pyplot
 
-CHILD = ROOT / "benchmarks" / "runtime" / "speed_child.py"
 OURS, SENT = "EdgeTalk", "EdgeTalk, VMC sent"
 
 # Row -> (arguments of the child: reps, samples a block, precision, where to send).
@@ -48,14 +46,6 @@ PEERS = {
 }
 
 
-def one_core(core: int | None) -> int:
-    """Bind this process, and so every one it starts, to a core; the last one unless told."""
-    allowed = os.sched_getaffinity(0)
-    chosen = max(allowed) if core is None else core
-    os.sched_setaffinity(0, {chosen})
-    return chosen
-
-
 def demo_wav(folder: Path, times: int = 2) -> Path:
     """The demo clip as 16-bit WAV, which is all that some peers read."""
     import soundfile
@@ -63,26 +53,6 @@ def demo_wav(folder: Path, times: int = 2) -> Path:
     path = folder / "clip.wav"
     soundfile.write(path, np.tile(read_audio(DEMO), times), SAMPLE_RATE, subtype="PCM_16")
     return path
-
-
-def measured(command: Sequence[str], tree: Path = ROOT) -> dict[str, Any]:
-    """Run a program to its last JSON line; ``start_s`` is all its time but the measured loop's."""
-    began = time.perf_counter()
-    environment = os.environ | {"PYTHONPATH": str(tree)}
-    try:
-        done = subprocess.run(
-            command, cwd=tree, env=environment, capture_output=True, text=True, timeout=600,
-            check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return {"not_run": str(error)}
-    wall = time.perf_counter() - began
-    if done.returncode:
-        return {"not_run": (done.stderr.strip() or "no output").splitlines()[-1][:200]}
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    if "wall_s_per_audio_s" in found:  # one peer does not say
-        found["start_s"] = wall - found["wall_s_per_audio_s"] * found["audio_s"] * found["reps"]
-    return found
 
 
 def commands(clip: Path, peers: Path | None, scratch: Path) -> dict[str, list[str]]:
@@ -99,15 +69,6 @@ def commands(clip: Path, peers: Path | None, scratch: Path) -> dict[str, list[st
             out = scratch / f"{program}.json"
             rows[name] = [runner, str(peers / program), str(clip), str(out), argument]
     return rows
-
-
-def spread(values: Sequence[float], digits: int) -> dict[str, float]:
-    """Median, least and most."""
-    return {
-        "median": round(float(np.median(values)), digits),
-        "min": round(min(values), digits),
-        "max": round(max(values), digits),
-    }
 
 
 def networks(bundle: Bundle) -> dict[str, float]:
@@ -166,84 +127,6 @@ def summed(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     for name, (_, _, output) in PEERS.items():
         rows.setdefault(name, {"not_run": "no folder of peers was given"})["outputs"] = output
     return rows
-
-
-def before_and_after(commit: str, folder: Path, rounds: int) -> dict[str, Any]:
-    """The demo clip through an older commit and this one, turn by turn; then the stages of both.
-
-    A turn takes a tenth of a second, so whatever else the machine does hits both alike.
-    """
-    old = folder / "old"
-    old.mkdir()
-    tree = subprocess.run(["git", "archive", commit, "edge"], cwd=ROOT, capture_output=True)
-    subprocess.run(["tar", "-x", "-C", str(old)], input=tree.stdout, check=True)
-    places = {"before": old, "after": ROOT}
-    command = [sys.executable, str(CHILD), str(DEMO), "3", "160", "fp32"]
-    took = in_turns({k: ([*command, "--turns"], place) for k, place in places.items()}, 40 * rounds)
-    ratios = np.array(took["after"]) / np.array(took["before"])
-    quartiles = np.percentile(ratios, (25, 50, 75)).round(3).tolist()
-    result: dict[str, Any] = {"commit": commit, "turns": len(ratios)}
-    result["after_over_before"] = dict(zip(("q25", "median", "q75"), quartiles, strict=True))
-    seconds = len(read_audio(DEMO)) / SAMPLE_RATE
-    command += ["vmc://127.0.0.1:9", "--stages"]
-    runs = [
-        {name: measured(command, place) for name, place in places.items()} for _ in range(rounds)
-    ]
-    for name in places:
-        result[name] = {
-            "cpu_s_per_audio_s": spread([cpu / seconds for cpu in took[name]], 5),
-            "stages_us": least([run[name]["stages_us"] for run in runs]),
-            "calls_a_face": runs[0][name]["calls_a_face"],
-        }
-    return result
-
-
-def in_turns(players: dict[str, tuple[list[str], Path]], turns: int) -> dict[str, list[float]]:
-    """CPU seconds of each player's turns; the first of each, which warms it up, is left out."""
-    running = {
-        name: subprocess.Popen(
-            command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )
-        for name, (command, tree) in players.items()
-    }  # fmt: skip
-    took: dict[str, list[float]] = {name: [] for name in running}
-    for turn in range(turns + 1):
-        for name in sorted(running, reverse=bool(turn % 2)):
-            player = running[name]
-            assert player.stdin is not None
-            assert player.stdout is not None
-            player.stdin.write("\n")
-            player.stdin.flush()
-            seconds = float(player.stdout.readline())
-            if turn:
-                took[name].append(seconds)
-    for player in running.values():
-        player.communicate()
-    return took
-
-
-def least(runs: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Each stage in the run that was disturbed least."""
-    return {stage: round(min(run[stage] for run in runs), 1) for stage in runs[0]}
-
-
-def plot(before: dict[str, Any], path: Path) -> None:
-    """Where a face's time went, before and after."""
-    plt = pyplot()
-    figure, axes = plt.subplots(figsize=(9, 2.8), layout="constrained")
-    for row, when in enumerate(("after", "before")):
-        left = 0.0
-        for i, (name, took) in enumerate(before[when]["stages_us"].items()):
-            axes.barh(row, took, left=left, color=f"C{i}", label=name if row else None)
-            if took > 4:
-                axes.text(left + took / 2, row, f"{took:.0f}", ha="center", va="center")
-            left += took
-    axes.set_yticks([0, 1], ["after", f"before ({before['commit']})"])
-    axes.set_xlabel("µs a face (least of the rounds), one core of a shared machine")
-    figure.legend(ncol=7, fontsize="small", loc="outside upper center")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,7 +9,6 @@ runtime. Resumable; writes ``results/ablation.json``.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,8 +19,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import RESULTS
+from benchmarks.command_line import exit_status, options
 from benchmarks.teachers.emotion_recognition import TEST, best
-from edge.contract import EdgeError
 from models.student import Student
 from quantize.data.clips import EMOTIONS, Clip
 from quantize.data.load import load
@@ -66,21 +65,16 @@ def emotions(student: Student, clips: Sequence[Clip]) -> float:
     return right / len(clips)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("teachers.ablation")
+def main(argv: Sequence[str] | None = None) -> None:
     """Distil, score, write."""
-    p = argparse.ArgumentParser("benchmarks.teachers.ablation", description=__doc__.split("\n")[0])
+    p = options("teachers.ablation", __doc__, data=True)
     p.add_argument("--runs", type=Path, required=True, metavar="DIR", help="for the runs' folders")
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     p.add_argument("--config", type=Path, default=Path("quantize/student.yaml"), metavar="FILE")
     p.add_argument("--epochs", type=int, default=5, metavar="N", help="of each run (5)")
     args = p.parse_args(argv)
     torch.set_num_threads(1)
-    try:
-        print(f"written: {measure(args.config, args.data, args.runs, args.epochs)}")
-    except EdgeError as error:
-        print(f"benchmarks.teachers.ablation: {error}", file=sys.stderr)
-        return error.status
-    return 0
+    print(f"written: {measure(args.config, args.data, args.runs, args.epochs)}")
 
 
 def measure(config: Path, data: Path, runs: Path, epochs: int) -> Path:

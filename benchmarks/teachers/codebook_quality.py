@@ -10,7 +10,6 @@ plot.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import RESULTS
-from edge.contract import ARKIT_52, FPS, EdgeError, Floats
+from benchmarks.command_line import exit_status, options
+from edge.contract import ARKIT_52, FPS, Floats
 from quantize.data.load import load
 from quantize.evaluation.record import write_record
 from quantize.plotting import pyplot
@@ -101,24 +101,17 @@ def plot(found: dict[str, dict[str, float]], path: Path) -> None:
     plt.close(figure)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("teachers.codebook_quality")
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    p = argparse.ArgumentParser(
-        "benchmarks.teachers.codebook_quality", description=__doc__.split("\n")[0]
-    )
-    p.add_argument("checkpoint", type=Path)
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p = options("teachers.codebook_quality", __doc__, checkpoint="of 'train codebook'", data=True)
     p.add_argument("--teacher", type=Path, metavar="CHECKPOINT", help="of 'train teacher'")
     args = p.parse_args(argv)
     from models.codebook import Codebook, CodebookConfig
 
-    try:
-        net = open_run(args.checkpoint, "codebook", Codebook, CodebookConfig)
-        clips, _ = load([args.data / name for name in SETS])
-        spoken = load([args.data / name for name in VOICES])[0] if args.teacher else []
-    except EdgeError as error:
-        print(f"benchmarks.teachers.codebook_quality: {error}", file=sys.stderr)
-        return error.status
+    net = open_run(args.checkpoint, "codebook", Codebook, CodebookConfig)
+    clips, _ = load([args.data / name for name in SETS])
+    spoken = load([args.data / name for name in VOICES])[0] if args.teacher else []
     training = [c for c in clips if c.split == "train"]
     taught = motion(training, training)
     held = motion([c for c in clips if c.split != "train"], training)
@@ -138,7 +131,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     plot(shapes, RESULTS / "codebook.png")
     print({k: v for k, v in found.items() if k != "shapes"})
     print(f"written: {write_record('codebook', found, RESULTS)}")
-    return 0
 
 
 if __name__ == "__main__":

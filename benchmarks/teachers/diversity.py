@@ -9,7 +9,6 @@ the greedy one. Writes ``results/diversity.json`` and a plot.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, pairwise, takewhile
@@ -21,7 +20,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import RESULTS
-from edge.contract import EdgeError, Floats
+from benchmarks.command_line import exit_status, options
+from edge.contract import Floats
 from models.code_generator import CodeGenerator, generate
 from models.codebook import SLOW, Codebook
 from models.embedding import sample
@@ -216,18 +216,13 @@ def plot(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
     plt.close(figure)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("teachers.diversity")
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    p = argparse.ArgumentParser("benchmarks.teachers.diversity", description=__doc__.split("\n")[0])
-    p.add_argument("checkpoint", type=Path)
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p = options("teachers.diversity", __doc__, checkpoint="of 'train generator'", data=True)
     args = p.parse_args(argv)
-    try:
-        net, parts = open_generator(args.checkpoint)
-        clips = [t for t in load_test_clips(args.data, SETS) if t.set != MADE_SILENCE]
-    except EdgeError as error:
-        print(f"benchmarks.teachers.diversity: {error}", file=sys.stderr)
-        return error.status
+    net, parts = open_generator(args.checkpoint)
+    clips = [t for t in load_test_clips(args.data, SETS) if t.set != MADE_SILENCE]
     sounds = {t.id: heard(t, t.faces, parts.teacher.speech) for t in clips}
     voices = {k: teacher_features_of(parts, each) for k, each in sounds.items()}
     curves = {way: curve(draw, net, parts, voices, clips) for way, draw in WAYS.items()}
@@ -238,7 +233,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     plot(curves, RESULTS / "diversity.png")
     print(found["verdict"])
     print(f"written: {write_record('diversity', found, RESULTS)}")
-    return 0
 
 
 if __name__ == "__main__":

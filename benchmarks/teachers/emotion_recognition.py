@@ -12,7 +12,6 @@ that was taught by it hears while it streams. Writes
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +21,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from torch.nn import functional as F
 
 from benchmarks import RESULTS
-from edge.audio.audio_file import read_audio
+from benchmarks.command_line import exit_status, options
+from benchmarks.teachers.prosody import linear_reading, prosody, windows_of
 from edge.bundle import Bundle, read_bundle
-from edge.contract import FPS, SAMPLE_RATE, EdgeError, Floats, InputError
+from edge.contract import FPS, Floats, InputError
 from edge.inference.engine import open_engines
 from edge.voice_emotion import VoiceEmotion
 from models.embedding import Embedding, EmbeddingConfig
@@ -45,68 +44,6 @@ from quantize.training.train_emotion_embedding import face_windows
 
 TEST = ("emodb_15", "emodb_16")
 HOP = FPS // 5
-
-
-def pitch(samples: Floats) -> Floats:
-    """(n,) fundamental in Hz every 10 ms by autocorrelation, 0 where unvoiced (60 to 400 Hz)."""
-    frame, low, high = 640, SAMPLE_RATE // 400, SAMPLE_RATE // 60
-    found = []
-    for at in range(0, len(samples) - frame, 160):
-        x = samples[at : at + frame] - samples[at : at + frame].mean()
-        spectrum = np.fft.rfft(x, 2 * frame)
-        r = np.fft.irfft(np.abs(spectrum) ** 2)[: high + 1]
-        lag = low + int(r[low:].argmax())
-        voiced = r[0] > 1e-3 and r[lag] > 0.4 * r[0]
-        found.append(SAMPLE_RATE / lag if voiced else 0.0)
-    return np.array(found, np.float32)
-
-
-def prosody(samples: Floats) -> Floats:
-    """(10,) pitch and loudness of a window: what an ear notices first."""
-    hz = pitch(samples)
-    tone = np.log(hz[hz > 0]) if (hz > 0).sum() > 3 else np.zeros(4)
-    count = len(samples) // 160 * 160
-    level = np.log(np.mean(samples[:count].reshape(-1, 160) ** 2, axis=1) + 1e-7)
-    return np.array(
-        [
-            tone.mean(), tone.std(), *np.percentile(tone, (10, 90)), (hz > 0).mean(),
-            level.std(), *np.percentile(level - level.max(), (10, 50, 90)),
-            np.abs(np.diff(level)).mean(),
-        ],
-        np.float32,
-    )  # fmt: skip
-
-
-def windows_of(clip: Clip) -> list[Floats]:
-    """The clip's samples in windows of 1.5 s, five a second."""
-    assert clip.audio is not None
-    samples = read_audio(clip.audio)
-    size, hop = int(1.5 * SAMPLE_RATE), SAMPLE_RATE // 5
-    samples = np.pad(samples, (0, max(0, size - len(samples))))
-    return [samples[at : at + size] for at in range(0, len(samples) - size + 1, hop)]
-
-
-def linear_reading(training: Sequence[Clip], seed: int = 0) -> torch.nn.Module:
-    """Multinomial regression from prosody to emotion."""
-    x = torch.from_numpy(np.stack([prosody(w) for c in training for w in windows_of(c)]))
-    y = torch.tensor([EMOTIONS.index(c.emotion or "") for c in training for _ in windows_of(c)])
-    torch.manual_seed(seed)
-    scale = torch.nn.BatchNorm1d(x.shape[1], affine=False, momentum=None)
-    scale(x)  # takes the mean and variance of all windows
-    linear = torch.nn.Linear(x.shape[1], len(EMOTIONS))
-    net = torch.nn.Sequential(scale.eval(), linear)
-    weight = 1 / torch.bincount(y, minlength=len(EMOTIONS)).clamp(min=1)
-    optimiser = torch.optim.LBFGS(net.parameters(), max_iter=200)
-
-    def closure() -> float:
-        optimiser.zero_grad()
-        loss: torch.Tensor = F.cross_entropy(net(x), y, weight=weight)
-        loss = loss + 1e-3 * (linear.weight**2).sum()
-        loss.backward()
-        return loss.item()
-
-    optimiser.step(closure)
-    return net
 
 
 def accuracy(truth: Sequence[int], named: Sequence[int]) -> dict[str, Any]:
@@ -236,29 +173,38 @@ def plot(table: dict[str, Any], variance: Floats, share: Floats, path: Path) -> 
     plt.close(figure)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("teachers.emotion_recognition")
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    p = argparse.ArgumentParser(
-        "benchmarks.teachers.emotion_recognition", description=__doc__.split("\n")[0]
+    p = options(
+        "teachers.emotion_recognition",
+        __doc__,
+        checkpoint="of 'train emotion'",
+        data=True,
     )
-    p.add_argument("checkpoint", type=Path)
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     p.add_argument("--bundle", type=Path, metavar="DIR", help="that hears an emotion")
     args = p.parse_args(argv)
-    try:
-        student = StreamingEmotion(read_bundle(args.bundle)) if args.bundle else None
-        net = open_run(args.checkpoint, "emotion", Embedding, EmbeddingConfig)
-        clips, _ = load([args.data / "emodb", args.data / "speech_misc"])
-        captured, _ = load([args.data / "facegood_paired", args.data / "grid_s1_video_blendshapes"])
-    except EdgeError as error:
-        print(f"benchmarks.teachers.emotion_recognition: {error}", file=sys.stderr)
-        return error.status
+    student = StreamingEmotion(read_bundle(args.bundle)) if args.bundle else None
+    net = open_run(args.checkpoint, "emotion", Embedding, EmbeddingConfig)
+    found, (variance, share) = measure(net, student, args.data)
+    plot(found["EMO-DB, two unseen speakers"], variance, share, RESULTS / "emotion.png")
+    for name, value in found.items():
+        print(name, value)
+    print(f"written: {write_record('emotion', found, RESULTS)}")
+
+
+def measure(
+    net: Embedding, student: StreamingEmotion | None, data: Path
+) -> tuple[dict[str, Any], tuple[Floats, Floats]]:
+    """Everything that is recorded, and ``sureness`` to draw."""
+    clips, _ = load([data / "emodb", data / "speech_misc"])
+    captured, _ = load([data / "facegood_paired", data / "grid_s1_video_blendshapes"])
     acted = [c for c in clips if c.source == "emodb" and c.emotion]
     unseen = [c for c in acted if c.speaker in TEST]
     reading = linear_reading([c for c in acted if c.split == "train"])
     thorsten = [c for c in clips if c.source == "thorsten_emotional" and c.emotion]
     training = [c for c in captured if c.split == "train"]
-    variance, share = sureness(net, unseen, args.data / "emodb")
+    variance, share = sureness(net, unseen, data / "emodb")
     found = {
         "window_s": WINDOW / FPS,
         "EMO-DB, two unseen speakers": judge(net, reading, student, unseen),
@@ -270,13 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "clips": len(share),
         },
     }
-    unseen_table = found["EMO-DB, two unseen speakers"]
-    assert isinstance(unseen_table, dict)
-    plot(unseen_table, variance, share, RESULTS / "emotion.png")
-    for name, value in found.items():
-        print(name, value)
-    print(f"written: {write_record('emotion', found, RESULTS)}")
-    return 0
+    return found, (variance, share)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ the face does when one branch hears another clip. Writes ``results/probes.json``
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from benchmarks import RESULTS
-from benchmarks.teachers.emotion_recognition import TEST, prosody
+from benchmarks.command_line import exit_status, options
+from benchmarks.teachers.emotion_recognition import TEST
 from benchmarks.teachers.emotion_swaps import (
     FED,
     PATTERNS,
@@ -31,8 +31,9 @@ from benchmarks.teachers.emotion_swaps import (
     lips,
     swaps,
 )
+from benchmarks.teachers.prosody import prosody
 from edge.audio.audio_file import read_audio
-from edge.contract import ARKIT_52, SAMPLE_RATE, EdgeError, Floats
+from edge.contract import ARKIT_52, SAMPLE_RATE, Floats
 from edge.features import N_MELS
 from models.teacher import Teacher, TeacherConfig
 from quantize.data.clips import EMOTIONS, Clip, DataError
@@ -152,23 +153,18 @@ def plot(found: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("teachers.probes")
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    p = argparse.ArgumentParser("benchmarks.teachers.probes", description=__doc__.split("\n")[0])
-    p.add_argument("checkpoint", type=Path)
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p = options("teachers.probes", __doc__, checkpoint="of 'train teacher'", data=True)
     args = p.parse_args(argv)
-    try:
-        net = open_run(args.checkpoint, "teacher", Teacher, TeacherConfig)
-        clips, _ = load([args.data / "emodb"])
-        voices = [SwapVoice(c, features_of_clip(c, net.speech)) for c in clips]
-        unseen = [v for v in voices if v.clip.speaker in TEST]
-        if not unseen:
-            raise DataError(f"{args.data / 'emodb'}: no clip of speakers 15 and 16")
-        made = swaps(net, unseen)
-    except EdgeError as error:
-        print(f"benchmarks.teachers.probes: {error}", file=sys.stderr)
-        return error.status
+    net = open_run(args.checkpoint, "teacher", Teacher, TeacherConfig)
+    clips, _ = load([args.data / "emodb"])
+    voices = [SwapVoice(c, features_of_clip(c, net.speech)) for c in clips]
+    unseen = [v for v in voices if v.clip.speaker in TEST]
+    if not unseen:
+        raise DataError(f"{args.data / 'emodb'}: no clip of speakers 15 and 16")
+    made = swaps(net, unseen)
     digest = hashlib.sha256(args.checkpoint.read_bytes()).hexdigest()
     found = {
         "checkpoint": {"run": args.checkpoint.resolve().parent.name, "sha256": digest[:12]},
@@ -183,7 +179,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(name, value)
     print(f"written: {write_record('probes', found, RESULTS)}")
     plot(found, RESULTS / "probes.png")
-    return 0
 
 
 if __name__ == "__main__":

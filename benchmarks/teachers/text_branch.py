@@ -9,11 +9,9 @@ of six words, so a place alone could explain a gain. Writes ``results/text.json`
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import RESULTS
+from benchmarks.command_line import exit_status, options
 from benchmarks.teachers.text_controls import ROWS, GridPart, Words, read_part
-from edge.contract import ARKIT_52, EdgeError, Floats
+from edge.contract import ARKIT_52, Floats
 from models.teacher import Teacher, TeacherConfig
 from models.text import UPPER, TextBranch
 from quantize.evaluation.metrics import pearson, rmse
@@ -183,20 +182,13 @@ AGAINST = {
 """Which row is held against which."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@exit_status("teachers.text_branch")
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    p = argparse.ArgumentParser(
-        "benchmarks.teachers.text_branch", description=__doc__.split("\n")[0]
-    )
-    p.add_argument("checkpoint", type=Path, help="of edge-quantize train teacher")
-    p.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
+    p = options("teachers.text_branch", __doc__, checkpoint="of 'train teacher'", data=True)
     args = p.parse_args(argv)
-    try:
-        net = open_run(args.checkpoint, "teacher", Teacher, TeacherConfig)
-        read = {k: read_part(net, args.data, k) for k in ("train", "validation", "test")}
-    except EdgeError as error:
-        print(f"benchmarks.teachers.text_branch: {error}", file=sys.stderr)
-        return error.status
+    net = open_run(args.checkpoint, "teacher", Teacher, TeacherConfig)
+    read = {k: read_part(net, args.data, k) for k in ("train", "validation", "test")}
     live = read["train"][1]
     names = [name for name, lives in zip(ARKIT_52, live, strict=True) if lives]
     made = measure({k: part for k, (part, _) in read.items()}, live)
@@ -214,7 +206,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     print(found["gains"])
     print(f"written: {write_record('text', found, RESULTS)}")
-    return 0
 
 
 if __name__ == "__main__":

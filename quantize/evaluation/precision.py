@@ -1,7 +1,7 @@
 """A bundle's fp16 and int8 networks beside its fp32: ``edge-quantize compare``.
 
 Real clips that nobody trained or calibrated on, in one long stream without a reset, through the
-engine that ships. Writes ``quantisation.json``; ``compare_page`` makes the pages of it.
+engine that ships. Writes ``quantisation.json``; ``precision_report`` makes the page of it.
 """
 
 from __future__ import annotations
@@ -21,21 +21,14 @@ from edge.features import Features
 from edge.inference.engine import OnnxEngine
 from edge.pipeline import Pipeline
 from quantize.evaluation.metrics import pearson
+from quantize.evaluation.precision_targets import loss, misses
 from quantize.evaluation.predict import faces_of
 from quantize.evaluation.scoring import score
 from quantize.evaluation.test_clips import PAIRED, TestClip, load_test_clips
 from quantize.export.snr import snr_by_channel, snr_db
 
-TARGET_DB = {"fp16": 45.0, "int8": 30.0}
-TARGET_BYTES = {"int8": 1_000_000}
 LEVELS = ("slow", "fast")
 """Of the codebook."""
-TARGET_AGREEMENT = {"fp16": 0.999, "int8": 0.98}
-"""Share of faces whose likeliest code is that of fp32."""
-TARGET_LOSS = 0.02
-"""No accuracy row may be worse than fp32 by more than this share …"""
-NEGLIGIBLE = 0.001
-"""… unless the difference itself is below this: a twentieth of nearly nothing is nothing."""
 ROWS = (
     "r_jaw",
     "r_mouth_live",
@@ -47,7 +40,7 @@ ROWS = (
 
 
 @dataclass(frozen=True)
-class TestStream:
+class ClipStream:
     """All clips in one long stream."""
 
     mels: Floats
@@ -77,13 +70,13 @@ class PrecisionOutput:
     """(T,) of both networks."""
 
 
-def join_clips(clips: Sequence[TestClip]) -> TestStream:
+def join_clips(clips: Sequence[TestClip]) -> ClipStream:
     """Features of all clips, end to end."""
     features, mels, starts = Features(), [], []
     for clip in clips:
         starts.append((clip.id, features.face))
         mels += [mel for _, mel, _ in features.push(clip.samples)]
-    return TestStream(np.stack(mels), starts)
+    return ClipStream(np.stack(mels), starts)
 
 
 def engines(bundle: Bundle, precision: str) -> tuple[OnnxEngine, OnnxEngine]:
@@ -93,7 +86,7 @@ def engines(bundle: Bundle, precision: str) -> tuple[OnnxEngine, OnnxEngine]:
 
 
 def run_precision(
-    bundle: Bundle, precision: str, heard: TestStream, latents: Floats | None
+    bundle: Bundle, precision: str, heard: ClipStream, latents: Floats | None
 ) -> PrecisionOutput:
     """Step through the stream as ``Pipeline`` does; ``latents`` (T, L) are those of fp32."""
     generator, decoder = engines(bundle, precision)
@@ -118,7 +111,7 @@ def run_precision(
 
 
 def differences(
-    reference: PrecisionOutput, other: PrecisionOutput, heard: TestStream
+    reference: PrecisionOutput, other: PrecisionOutput, heard: ClipStream
 ) -> dict[str, Any]:
     """How far ``other`` is from fp32, in all and a shape each."""
     error = np.abs(other.weights - reference.weights)
@@ -149,7 +142,7 @@ def differences(
 
 
 def worst(
-    reference: Floats, other: Floats, heard: TestStream, count: int = 5
+    reference: Floats, other: Floats, heard: ClipStream, count: int = 5
 ) -> list[dict[str, Any]]:
     """The largest errors, at least a second apart."""
     error = np.abs(other - reference)
@@ -172,17 +165,6 @@ def worst(
     return found
 
 
-def loss(row: str, fp32: float, other: float) -> float:
-    """How much worse a row of the accuracy benchmark got, as a share of fp32's; below 0: better."""
-    if row.startswith("r_"):
-        change = fp32 - other
-    elif row.startswith("std_ratio"):  # best at 1
-        change = abs(1 - other) - abs(1 - fp32)
-    else:  # a jaw in silence, jitter: the less the better
-        change = other - fp32
-    return change / max(abs(fp32), 1e-9)
-
-
 def accuracy(
     bundle: Bundle, precision: str, clips: Sequence[TestClip]
 ) -> dict[str, dict[str, Any]]:
@@ -193,24 +175,6 @@ def accuracy(
         name: {row: found[row] for row in ROWS if found[row] is not None}
         for name, found in table.items()
     }
-
-
-def misses(precision: str, result: dict[str, Any], plain: dict[str, Any]) -> list[str]:
-    """The targets not met, in words; ``plain`` is the accuracy of fp32."""
-    found = []
-    if result["snr_db"] < (wanted := TARGET_DB[precision]):
-        found.append(f"SNR {result['snr_db']:.1f} dB, target {wanted:.0f} dB")
-    for level, share in result["code_agreement"].items():
-        if share < (least := TARGET_AGREEMENT[precision]):
-            found.append(f"{level} codes agree in {share:.2%} of faces, target {least:.1%}")
-    if result["bytes"] > (most := TARGET_BYTES.get(precision, result["bytes"])):
-        found.append(f"{result['bytes']} bytes, target {most}")
-    for name, rows in result["accuracy_loss"].items():
-        for row, share in rows.items():
-            now, before = result["accuracy"][name][row], plain[name][row]
-            if share > TARGET_LOSS and abs(now - before) >= NEGLIGIBLE:
-                found.append(f"{name}: {row} worse by {share:.1%} ({now:.5f}, fp32 {before:.5f})")
-    return found
 
 
 def compare(folder: Path, data: Path) -> tuple[dict[str, Any], dict[str, PrecisionOutput]]:

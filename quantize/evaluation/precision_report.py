@@ -13,7 +13,8 @@ import numpy as np
 from edge.contract import FPS, INDEX
 from edge.files import write_text
 from quantize.evaluation.gpu_table import gpu_table
-from quantize.evaluation.precision import TARGET_DB, PrecisionOutput
+from quantize.evaluation.precision import PrecisionOutput
+from quantize.evaluation.precision_targets import TARGET_DB
 from quantize.evaluation.record import write_record
 from quantize.plotting import pyplot
 
@@ -25,7 +26,7 @@ text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100
 
 def plot_shapes(precisions: Mapping[str, Any], path: Path) -> None:
     """SNR of each shape, a dot a precision."""
-    plt = _pyplot()
+    plt = pyplot()
     others = {p: r["shapes"] for p, r in precisions.items() if p != "fp32"}
     names = list(next(iter(others.values())))
     figure, axes = plt.subplots(figsize=(9, 0.24 * len(names) + 1), layout="constrained")
@@ -47,7 +48,7 @@ def plot_worst(
     path: Path,
 ) -> None:
     """One second to each side of the worst frames of one precision, fp32 beside it."""
-    plt = _pyplot()
+    plt = pyplot()
     frames = precisions[precision]["worst"][:3]
     figure, panels = plt.subplots(1, len(frames), figsize=(11, 3), layout="constrained")
     for axes, frame in zip(np.atleast_1d(panels), frames, strict=True):
@@ -188,8 +189,3 @@ def _list(items: Sequence[str]) -> str:
 def _image(path: Path) -> str:
     coded = base64.b64encode(path.read_bytes()).decode()
     return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{coded}">'
-
-
-def _pyplot() -> Any:
-    plt = pyplot()
-    return plt
