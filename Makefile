@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= toolchain,dev
 DEMO := edge/assets/demo.flac
 
-.PHONY: run test test-slow test-base check bundle teachers bench figures install-service uninstall-service clean
+.PHONY: run test test-integration test-slow test-base check bundle teachers bench figures install-service uninstall-service clean
 
 # The runtime alone: no torch, no compiler.
 $(VENV)/.run: pyproject.toml
@@ -27,12 +27,18 @@ run: $(VENV)/.run
 		$(BIN)/edge-run --mic file:$(DEMO) --meter; \
 	else exit $$status; fi; }
 
+# Three tiers. This one needs no network but loopback, no sound server, browser, systemd or torchrun.
+PYTEST := pytest -n auto --dist loadfile --durations 25
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m $(PYTEST) --timeout 120 -m "not integration and not slow"
+
+# Against programs of others (tests/peers/install.sh fetches some); what is not installed is skipped.
+test-integration: $(VENV)/.test
+	$(BIN)/python -m $(PYTEST) --timeout 600 -m "integration and not slow"
 
 # Minutes of work: a thousand reconnects and the like.
 test-slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m $(PYTEST) --timeout 3600 -m slow
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -41,11 +47,16 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 
 # Only what a kiosk has: edge without torch, onnx and the rest.
-test-base: VENV := .venv-base
-test-base:
-	$(PYTHON) -m venv .venv-base
-	.venv-base/bin/pip install --quiet --disable-pip-version-check -e '.[preview]' pytest hypothesis python-osc
-	.venv-base/bin/python -m pytest -m "not slow and not toolchain" --ignore tests/test_systemd_boot.py
+BASE ?= .venv-base
+$(BASE)/.base: pyproject.toml
+	$(PYTHON) -m venv $(BASE)
+	$(BASE)/bin/pip install --quiet --disable-pip-version-check -e '.[preview]' \
+		pytest pytest-xdist pytest-timeout hypothesis python-osc
+	touch $@
+
+test-base: $(BASE)/.base
+	$(BASE)/bin/python -m $(PYTEST) --timeout 120 -m "not slow and not toolchain" \
+		--ignore tests/integration
 
 # A bundle from data and teachers to networks: 45 minutes on two cores, resumable. TEACHERS=runs takes
 # teachers that `make teachers` trained.
@@ -101,4 +112,4 @@ uninstall-service:
 	systemd/uninstall.sh $(FLAGS)
 
 clean:
-	rm -rf .venv .venv-base build dist *.egg-info
+	rm -rf .venv .venv-* build dist *.egg-info

@@ -326,6 +326,7 @@ student.train_student(run, Path(sys.argv[3]))
 """
 
 
+@pytest.mark.integration  # torchrun
 def test_two_processes_distil_as_one(
     recordings: Path, teachers: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,25 +1,19 @@
-"""Every command and every Python example in the pages is executed, or listed with its reason."""
+"""What the pages tell a reader to type is known, their YAML is read and their links lead somewhere.
+
+``tests/integration/test_typed_commands.py`` types it."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
-import soundfile
 import yaml
 
 from edge.bundle import DEFAULT
 from edge.config import parse
-from edge.contract import ARKIT_52, SAMPLE_RATE, Floats
 from tests.fakes import ROOT
 
 # jetson.md and precision.md have a test of their own.
@@ -42,7 +36,7 @@ NOT_RUN = {
     r"^(sudo|sudoedit|systemctl|journalctl) ": "changes or asks the system's services",
     r"^/opt/edgetalk/": "is the installed service",
     r"^git (clone|pull)": "needs the network",
-    r"^(pip install|make (run|test|test-base|install-service))": "installs from the package index",
+    r"^(pip install|make (run|test(-\w+)?|install-service))": "installs from the package index",
     r"^python -m benchmarks\.(accuracy|teachers)\b": "needs the data sets",
     r"^python -m benchmarks\.runtime\.": "measures for minutes",
     r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
@@ -50,8 +44,8 @@ NOT_RUN = {
     r"^torchrun ": "trains in two processes; tests/test_teachers.py runs them",
     r"^ffmpeg ": "needs the reader's own video",
     r"^edge-preview ": "serves until it is stopped; tests/test_preview.py runs it",
-    r"^edge-run .*--render": "draws for a minute; tests/test_preview_browser.py runs it",
-    r"^cd page ": "needs the npm registry; tests/test_preview_browser.py builds the page",
+    r"^edge-run .*--render": "draws for a minute; tests/integration runs it",
+    r"^cd page ": "needs the npm registry; tests/integration builds the page",
 }
 """What no sandbox can run, and why."""
 
@@ -73,9 +67,6 @@ ADAPTED = [
     (r'edge\.faces\("default"\)', 'edge.faces("speech.wav")', "no microphone here"),
 ]
 """What is run a little differently: pattern, replacement, reason."""
-
-STATUS = {r"^edge-run .*--doctor": (0, 69)}
-"""Exit statuses that are fine, besides 0; the doctor may find something missing."""
 
 
 class Block(NamedTuple):
@@ -135,77 +126,6 @@ def adapted(line: str) -> str:
     for pattern, replacement, _ in ADAPTED:
         line = re.sub(pattern, replacement, line)
     return line
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, demo: Floats) -> dict[str, str]:
-    """A folder with a clip, takes and a bundle, where the programs are those of this checkout."""
-    here = tmp_path / "reader"
-    (here / "takes").mkdir(parents=True)
-    speech = demo[SAMPLE_RATE : 2 * SAMPLE_RATE + SAMPLE_RATE // 2]
-    soundfile.write(here / "speech.wav", speech, SAMPLE_RATE)
-    for i in range(3):
-        take = np.roll(demo, 50_000 * i)[: 4 * SAMPLE_RATE]
-        soundfile.write(here / f"takes/take{i}.wav", take, SAMPLE_RATE)
-        rows = [f"{t / 60:.5f}" + f",{t % 20 / 20:.2f}" * 52 for t in range(240)]
-        sheet = "\n".join(["time_s," + ",".join(ARKIT_52), *rows])
-        (here / f"takes/take{i}.csv").write_text(sheet)
-    (here / "small.yaml").write_text("{epochs: 1, batch: 2, window: 60, renditions: 1}")
-    (here / "teacher.yaml").write_text("{epochs: 1, batch: 1, renditions: 1}")
-    shutil.copytree(DEFAULT, here / "mybundle")
-    for folder in ("edge", "benchmarks"):
-        (here / folder).symlink_to(ROOT / folder)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    modules = {
-        "edge-run": "edge.cli",
-        "edge-batch": "edge.recording.batch",
-        "edge-quantize": "quantize.cli",
-    }
-    for name, run in {**{n: f"-m {m}" for n, m in modules.items()}, "python": ""}.items():
-        script = programs / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {run} "$@"\n')
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return {
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(here),
-        "PWD": str(here),
-        # On a busy machine torch's threads wait for one another for minutes.
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def run(command: list[str], sandbox: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=sandbox["PWD"], env=os.environ | sandbox, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_reader_can_type_all_of_it(page: Path, sandbox: dict[str, str]) -> None:
-    for block in (block for block in BLOCKS if block.page == page):
-        if block.python:
-            done = run([sys.executable, "-c", adapted("\n".join(block.lines))], sandbox)
-            assert done.returncode == 0, f"{block}\n{done.stderr}"
-            continue
-        for line in block.lines:
-            if reason_not_to(line) is None:
-                type_in(line, sandbox)
-
-
-def type_in(line: str, sandbox: dict[str, str]) -> None:
-    assert is_command(line), f"not a program that this test knows: {line}"
-    program = line.split()[0]
-    if program == "edge-quantize":
-        pytest.importorskip("torch", reason="the toolchain is not installed")
-    if program == "oscsend" and not shutil.which(program):
-        pytest.skip("oscsend is not installed: apt install liblo-tools")
-    fine = next((s for p, s in STATUS.items() if re.search(p, line)), (0,))
-    done = run(["sh", "-c", adapted(line)], sandbox)
-    assert done.returncode in fine, f"{adapted(line)}\n{done.stdout}{done.stderr}"
-    assert "Traceback" not in done.stderr
 
 
 def test_the_pages_hold_commands_at_all() -> None:

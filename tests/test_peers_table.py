@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is no
 
 from benchmarks.accuracy import peers
 from benchmarks.accuracy.peers import (
-    PEERS,
     POSES,
     RHUBARB,
     best_delay,
@@ -27,7 +24,6 @@ from edge.contract import INDEX, EdgeError
 from quantize.data.phones import VISEMES
 from quantize.evaluation.test_clips import PAIRED, TestClip
 from quantize.evaluation.viseme_contrasts import lip_gap, tucked
-from tests.fakes import DEMO
 
 pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]
@@ -125,30 +121,3 @@ def test_a_peer_that_fails_is_named_and_leaves_nothing_behind(
     with pytest.raises(EdgeError, match="pylipsync failed: no such voice"):
         follow("pylipsync", tmp_path / "peers", clips)
     assert not list(tmp_path.glob("said_*"))
-
-
-INSTALLED = Path.home() / ".cache" / "edgetalk-bench" / "peers"
-
-
-@pytest.mark.parametrize("peer", PEERS)
-def test_a_real_peer_opens_its_mouth(
-    peer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not (INSTALLED / PEERS[peer]).exists() or not shutil.which("node"):
-        pytest.skip(f"{peer} is not installed (see benchmarks/accuracy/peers.py): it is not asked")
-    from edge.audio.audio_file import read_audio
-
-    monkeypatch.setenv("EDGETALK_CACHE", str(tmp_path))
-    demo = DEMO
-    voice = read_audio(demo)[: 4 * 16_000]
-    trial = TestClip("set/demo", "set", "x", voice)
-    faces = follow(peer, INSTALLED, [trial])["set/demo"]
-    assert faces.shape == (trial.faces, 52)
-    assert faces[:, JAW].std() > 0.01
-
-
-def test_the_node_driver_is_valid_javascript() -> None:
-    if not shutil.which("node"):
-        pytest.skip("node is not installed: the driver of npm packages is not read")
-    driver = Path(peers.__file__).with_name("peers.mjs")
-    subprocess.run(["node", "--check", str(driver)], check=True)

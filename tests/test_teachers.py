@@ -404,6 +404,7 @@ def test_a_teacher_learns_from_shards_alone_and_goes_on_where_it_stopped(
     assert losses_of(tmp_path / "cut") == losses_of(tmp_path / "whole")
 
 
+@pytest.mark.integration  # torchrun
 def test_two_processes_take_the_same_steps_as_one_also_over_shards(
     data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

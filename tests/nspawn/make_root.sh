@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the Debian root that tests/test_systemd_boot.py boots, once per set of dependencies.
+# Make the Debian root that tests/integration/test_systemd_boot.py boots, once per set of dependencies.
 #   make_root.sh FOLDER REQUIREMENT...
 # Prints the root's path. FOLDER keeps roots and wheels; delete it whenever you like.
 set -eu

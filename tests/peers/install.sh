@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What tests/test_peers*.py and tests/test_preview*.py run against: Node, Chromium and the npm packages
+# What the browser and peer tests of tests/integration run against: Node, Chromium and the npm packages
 # of package-lock.json.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -29,7 +29,7 @@ from tests.fakes import DEMO, ROOT
 pytest.importorskip("websockets", reason="the preview needs websockets: pip install websockets")
 from edge.preview.replay import replay_files
 from edge.preview.server import PAGE, PreviewServer
-from tests.test_peers_browser import need_browser, vrm
+from tests.integration.test_peers_browser import need_browser, vrm
 from tests.test_preview import FACE, Show
 
 pytestmark = pytest.mark.toolchain  # once in CI is enough for a browser
