@@ -178,6 +178,21 @@ def test_windows_cover_long_sound_and_drop_their_cut_ends() -> None:
     assert SLOW.windows(12_801) == [(0, 8000), (4800, 12_800), (9600, 12_801)]
 
 
+def test_outputs_beside_a_cut_are_not_used() -> None:
+    def uneasy(samples: Floats) -> Floats:
+        """1 near the ends of a window, 0 elsewhere."""
+        at = 320 * np.arange(-(-len(samples) // 320))
+        return ((at < 1600) | (at >= len(samples) - 1600)).astype(np.float32)[:, None]
+
+    count = 30_000
+    frames = faces_within(count)
+    found = encode_frames(np.zeros(count, np.float32), frames, SLOW, uneasy)[:, 0]
+    ends = np.array([face_end(i) for i in range(frames)])
+    # But at the ends of the sound itself, there is nothing else.
+    assert not found[(ends > 1920) & (ends < count - 1920)].any()
+    assert found[0] == found[-1] == 1
+
+
 def test_frames_between_two_outputs_are_a_line_and_outside_are_held() -> None:
     outputs = np.array([[1.0], [3.0]], np.float32)
     # Frame ends: 266, 533, 800, 1066, 1333.
