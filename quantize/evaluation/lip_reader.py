@@ -167,8 +167,9 @@ def with_controls(
     """Row -> talker -> share of the words read correctly.
 
     ``predicted`` and ``loudness`` are faces (T, 52) of the same sentences. Beside them are read:
-    the captured faces (what can be reached), the predicted ones of another sentence (what guessing
-    gives) and 100 ms late (what timing is worth).
+    the captured faces (what can be reached), the predicted ones of another sentence (less than
+    guessing gives, because it is chosen for saying other words) and 100 ms late (what timing is
+    worth).
     """
     other = [predicted[k] for k in least_alike([s.words for s in captured])]
     late = [np.concatenate([f[:1].repeat(LATE, 0), f[:-LATE]]) for f in predicted]
