@@ -27,6 +27,7 @@ from edge.diagnostics.doctor import doctor
 from edge.diagnostics.probe import send_probe
 from edge.inference.engine import ENGINES
 from edge.outputs import open_output
+from edge.outputs.common import check_delivery
 from edge.preview.film import Film
 from edge.recording.batch import record_file
 from edge.runtime import run_offline
@@ -238,6 +239,7 @@ def _offline(
             result = record_file(path, config.record, pipeline, sinks)
         else:
             result = run_offline(path, pipeline, sinks)
+        check_delivery(sinks)
     if film:
         film.make()
     if as_json:
@@ -251,7 +253,9 @@ def _offline(
 
 def _probe(config: Config) -> None:
     with ExitStack() as stack:
-        send_probe([stack.enter_context(closing(open_output(url))) for url in config.to])
+        sinks = [stack.enter_context(closing(open_output(url))) for url in config.to]
+        send_probe(sinks)
+        check_delivery(sinks)
 
 
 if __name__ == "__main__":

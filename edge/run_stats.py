@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 BOUNDS: tuple[float, ...] = tuple(0.00025 * 2.0 ** (k / 8) for k in range(97))
@@ -33,6 +34,8 @@ class RunStats:
     dropped: Counter[str] = field(default_factory=Counter)
     """Faces not sent. ``late``: past the deadline; ``lost``: their audio never came, or their
     look-ahead did not; ``thinned``: sent at half rate because the machine is too slow."""
+    send_failures: Callable[[], Mapping[str, int]] = dict
+    """Output to the datagrams that the system refused to send there."""
     total: float = 0.0
     """Sum of all latencies in seconds."""
     worst: float = 0.0

@@ -88,6 +88,7 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
         signal.signal(name, lambda *_: stop.set())
     with ExitStack() as stack:
         outputs = stack.enter_context(closing(Outputs(config.to, open_output)))
+        score.send_failures = outputs.send_failures
         sinks: list[Sink] = [outputs]
         if config.record:
             sinks.append(stack.enter_context(closing(open_record(config.record))))
@@ -116,10 +117,11 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
     p50, p99 = score.latency_ms()
     log.info(
         "%d faces and %d at rest; latency p50 %.1f ms, p99 %.1f ms; %d late, %d lost, "
-        "%d blocks of audio dropped",
+        "%d blocks of audio dropped, %d datagrams refused",
         score.faces, score.rested, p50, p99, score.dropped["late"], score.dropped["lost"],
-        source.dropped,
+        source.dropped, sum(outputs.send_failures().values()),
     )  # fmt: skip
+    outputs.check()
 
 
 def _reload(live: LiveSettings, service: Service | None, *_: object) -> None:

@@ -107,6 +107,57 @@ def test_every_datagram_of_a_flood_is_counted(port: int, sender: socket.socket) 
     assert abs(bundles + refused["flood"] - 1000) <= 100  # lost pings are counted too
 
 
+def need_ipv6() -> None:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("CONTROL OVER IPV6 WAS NOT TRIED: this machine has none")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])
+def test_whatever_localhost_means_to_a_client_control_hears_it(port: int, host: str) -> None:
+    need_ipv6()
+    desk = Desk(allow=("192.0.2.1",))
+    listener = ControlListener(desk.orders, ControlSettings(host, port, ("192.0.2.1",)))
+    try:
+        for family, here in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family, socket.SOCK_DGRAM) as client:
+                client.settimeout(5)
+                client.sendto(message("/edge/ping"), (here, port))
+                assert client.recvfrom(65536)[0] == b"/edge/pong\0\0,\0\0\0"
+    finally:
+        listener.close()
+    assert "source" not in desk.orders.refused
+
+
+def test_a_taken_ipv6_loopback_leaves_the_other(port: int, sender: socket.socket) -> None:
+    need_ipv6()
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
+        other.bind(("::1", port))
+        listener = ControlListener(Desk().orders, ControlSettings(port=port))
+        try:
+            ping(sender, port)
+        finally:
+            listener.close()
+
+
+def test_control_outlives_what_a_datagram_breaks(port: int, sender: socket.socket) -> None:
+    desk = Desk()
+
+    def broken(on: bool) -> None:
+        raise RuntimeError("can't start new thread")
+
+    desk.live.mute = broken  # type: ignore[method-assign]
+    listener = ControlListener(desk.orders, ControlSettings(port=port))
+    try:
+        for _ in range(3):
+            sender.sendto(message("/edge/mute"), ("127.0.0.1", port))
+        assert ping(sender, port)["refused"] == {"failed": 3, "queue": 0}
+    finally:
+        listener.close()
+
+
 def test_a_taken_port_is_named(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", port))

@@ -104,7 +104,30 @@ def test_reloads_are_at_least_a_second_apart(caplog: pytest.LogCaptureFixture) -
         desk.now = at
         desk.say("/edge/reload")
         assert desk.orders.refused["reload"] == reason
-    assert sum("without --config" in text for text in caplog.messages) == 2
+    assert sum("without --config" in text for text in caplog.messages) == 1
+
+
+def test_a_reload_that_fails_each_second_is_logged_once_and_again_when_it_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "edge.yaml"
+    desk = Desk(load=lambda: read_config(path))
+
+    def reload(text: str, times: int) -> None:
+        path.write_text(text)
+        for _ in range(times):
+            desk.live.read_again()
+            desk.live.inbox.drain()
+
+    caplog.set_level(logging.INFO)
+    reload("gainz: {}\n", 60)
+    reload("to: [a, b]\n", 60)
+    reload("gainz: {}\n", 60)
+    assert [text.partition(":")[0] for text in caplog.messages] == [
+        "reload refused, the old configuration runs on",
+        "reload",
+        "reload refused, the old configuration runs on",
+    ]
 
 
 def test_an_output_that_is_switched_off_hears_a_neutral_face_and_no_more() -> None:

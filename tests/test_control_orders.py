@@ -291,6 +291,47 @@ def test_one_bad_message_of_a_bundle_does_not_stop_the_others() -> None:
     assert desk.orders.refused["value"] == 1
 
 
+@pytest.mark.parametrize("sender", ["192.0.2.7", "::ffff:192.0.2.7"])
+def test_ipv4_behind_an_ipv6_socket_is_ipv4(sender: str) -> None:
+    for row in ("192.0.2.0/24", "::ffff:192.0.2.0/120"):
+        assert Desk(allow=(row,)).orders.take(message("/edge/ping"), sender)[1], row
+    assert not Desk(allow=("192.0.3.0/24",)).orders.take(message("/edge/ping"), sender)[1]
+    assert Desk().orders.take(message("/edge/ping"), "::ffff:127.0.0.1")[1]
+
+
+@pytest.mark.parametrize(
+    ("allow", "wide"),
+    [
+        (("0.0.0.0/0",), "0.0.0.0/0"),
+        (("192.0.2.1", "::/0"), "::/0"),
+        (("0.0.0.0/1", "128.0.0.0/1"), "0.0.0.0/1, 128.0.0.0/1"),
+        (("::ffff:0:0/96",), "0.0.0.0/0"),
+        (("10.0.0.0/8", "fd00::/48", "192.0.2.1"), ""),
+    ],
+)
+def test_control_that_is_open_to_nearly_anyone_says_so(
+    allow: tuple[str, ...], wide: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Desk(allow=allow)
+    texts = [text for text in caplog.messages if "nearly anyone" in text]
+    assert len(texts) == bool(wide)
+    assert all(f"(control.allow: {wide})" in text for text in texts)
+
+
+def test_answers_to_other_machines_are_at_most_ten_times_the_question() -> None:
+    desk = Desk(allow=("192.0.2.0/24",))
+    desk.live.pending["text"] = "w" * 1500  # a long status
+    for letters in (0, 4, 40, 100, 200, 400, 1900):
+        asked = message("/edge/ping", *["x" * letters] * bool(letters))
+        for question in (asked, b"#bundle\0" + bytes(8) + struct.pack(">i", len(asked)) + asked):
+            answers = desk.orders.take(question, "192.0.2.7")[1]
+            assert sum(map(len, answers)) <= 10 * len(question)
+            assert answers[0].startswith(b"/edge/pong\0")
+            assert (len(answers) == 2) == (letters >= 200)
+    assert desk.orders.refused["answer"] == 8
+    assert len(desk.orders.take(message("/edge/ping"), HERE)[1]) == 2  # nobody forges this machine
+
+
 def test_only_this_machine_and_those_allowed_may_send() -> None:
     desk = Desk(allow=("10.1.0.0/16", "192.168.1.9"))
     for sender in ("10.1.2.3", "192.168.1.9", HERE, "::1"):

@@ -23,12 +23,16 @@ MOST_BYTES = 2048
 """Of a datagram."""
 MOST_LETTERS = 400
 """Of a text: half a minute of speech, and half a millisecond at most to spell."""
+MOST_ANSWER = 10
+"""Times the question's bytes, to other machines: the sender of a datagram can be forged, and whoever
+is meant would get more from here than the forger sends."""
 STATUS_EVERY = 0.1
 """Seconds that one status is good for; its percentiles cost 0.1 ms."""
 
 OUTPUT = re.compile(r"/edge/output/([0-9]{1,4})/enable")
 
 Status = Callable[[], dict[str, Any]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Refused(ValueError):
@@ -50,10 +54,16 @@ class ControlCommands:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live, self._status, self._clock = live, status, clock
-        self._allow = [ipaddress.ip_network(row, strict=False) for row in allow]
+        self._allow = [_ipv4_if_mapped(ipaddress.ip_network(row, strict=False)) for row in allow]
+        if wide := [str(network) for network in self._allow if _is_wide(network)]:
+            log.warning(
+                "control: nearly anyone may steer this face (control.allow: %s); name the machines",
+                ", ".join(wide),
+            )
         self._answer, self._answered = b"", float("-inf")
         self.refused: Counter[str] = Counter()
-        """By reason: source, oversized, malformed, address, types, value, reload, flood, socket."""
+        """By reason: source, oversized, malformed, address, types, value, reload, answer, flood,
+        socket, failed."""
         self.accepted = 0
         self._does: dict[str, Callable[[tuple[Value, ...]], None]] = {
             "/edge/emotion": self._emotion,
@@ -71,7 +81,7 @@ class ControlCommands:
         """Do what a datagram says; returns messages looked at and datagrams to answer with."""
         answers: list[bytes] = []
         try:
-            self._check_sender(sender)
+            near = self._check_sender(sender)
             if cut:
                 raise Refused("oversized", f"more than {MOST_BYTES} bytes")
             try:
@@ -92,7 +102,18 @@ class ControlCommands:
                 self.refuse(error.reason, f"{sender}: {address}: {error}")
             except (ValueError, UsageError) as error:
                 self.refuse("value", f"{sender}: {address}: {error}")
-        return len(messages) or 1, answers
+        return len(messages) or 1, answers if near else self._short(answers, sender, len(data))
+
+    def _short(self, answers: list[bytes], sender: str, asked: int) -> list[bytes]:
+        """As many answers as ``MOST_ANSWER`` allows for a question of so many bytes."""
+        left, few = MOST_ANSWER * asked, []
+        for answer in answers:
+            left -= len(answer)
+            if left < 0:
+                self.refuse("answer", f"{sender}: {len(answer)} bytes; ask with a longer ping")
+                break
+            few.append(answer)
+        return few
 
     def refuse(self, reason: str, text: str, times: int = 1) -> None:
         """Count; log the first of each reason, because a flood must not fill the journal."""
@@ -101,10 +122,16 @@ class ControlCommands:
             log.warning("control: refused (%s) %s; counted from now on", reason, shown)
         self.refused[reason] += times
 
-    def _check_sender(self, sender: str) -> None:
+    def _check_sender(self, sender: str) -> bool:
+        """Is it this machine? ``Refused`` if it may not send."""
         host = ipaddress.ip_address(sender.partition("%")[0])
-        if not host.is_loopback and not any(host in network for network in self._allow):
+        if isinstance(host, ipaddress.IPv6Address):
+            host = host.ipv4_mapped or host  # as a socket on :: shows IPv4
+        if host.is_loopback:
+            return True
+        if not any(host in network for network in self._allow):
             raise Refused("source", "not in control.allow")
+        return False
 
     def _do(self, address: str, values: tuple[Value, ...]) -> None:
         if do := self._does.get(address):
@@ -160,6 +187,19 @@ class ControlCommands:
             self._answer = message("/edge/status", json.dumps(figures, allow_nan=False))
             self._answered = now
         return self._answer
+
+
+def _ipv4_if_mapped(network: Network) -> Network:
+    """``::ffff:10.0.0.0/104`` as 10.0.0.0/8."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped and network.prefixlen >= 96:
+        return ipaddress.ip_network((mapped, network.prefixlen - 96))
+    return network
+
+
+def _is_wide(network: Network) -> bool:
+    """More than the largest private network holds?"""
+    return network.prefixlen < (8 if network.version == 4 else 32)
 
 
 def _typed(values: tuple[Value, ...], *forms: str) -> list[Any]:

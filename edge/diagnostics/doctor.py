@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -23,7 +21,7 @@ from edge.config import Config
 from edge.contract import FPS, SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
 from edge.diagnostics.finding import Finding
 from edge.diagnostics.machine import look_at_machine
-from edge.outputs import SCHEMES, open_output
+from edge.outputs import open_output
 from edge.pipeline import Pipeline
 
 LISTEN = 2.0
@@ -154,17 +152,15 @@ def step_us(pipeline: Pipeline, faces: int = 300) -> tuple[float, float]:
 def look_at_output(url: str) -> Finding:
     """Can a datagram go there, and does the machine there say that nobody listens?"""
     try:
-        open_output(url).close()
+        sink = open_output(url)
     except EdgeError as error:
         return Finding("output", "fail", str(error), error.status)
-    parts = urlsplit(url)
-    address = (parts.hostname or "", parts.port or SCHEMES[parts.scheme][1])
-    family = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0][0]
-    # Connected, unlike the real output: so the system reports what comes back over ICMP.
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    # Connected, unlike the real output: so the system reports what comes back over ICMP. A name may
+    # have several addresses, and a receiver listens on one: this is the output's own.
+    with closing(sink), sink.target.open_socket() as probe:
         probe.settimeout(0.3)
         try:
-            probe.connect(address)
+            probe.connect(sink.target.address)
             probe.send(ASK)
             probe.recv(1)
         except ConnectionRefusedError:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.contract import ARKIT_52, FPS, INDEX, BlendshapeFrame, ConfigError, Floats, Sink
+from edge.contract import (
+    ARKIT_52,
+    FPS,
+    INDEX,
+    BlendshapeFrame,
+    ConfigError,
+    Floats,
+    MissingError,
+    Sink,
+)
 from edge.outputs.tables import opposite
 from edge.outputs.udp import UdpTarget
 
@@ -117,6 +126,17 @@ class PacedSink:
             self._pass(self._held)
             self._held = None
         self._sink.close()
+
+
+def check_delivery(sinks: Iterable[Sink]) -> None:
+    """``MissingError`` for an output that was sent faces of which not one datagram left."""
+    for sink in sinks:
+        target = getattr(sink, "target", None)
+        if target and target.failed and not target.sent:
+            raise MissingError(
+                f"nothing was sent to {target.name}, {target.failed} datagrams were refused "
+                f"({target.refusal}); check the address and the network"
+            )
 
 
 def read_options(

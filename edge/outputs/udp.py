@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import socket
 import threading
+from typing import Any
 
 from edge.contract import MissingError
 
@@ -16,12 +17,13 @@ RESOLVE_EVERY = 30.0
 
 
 class UdpTarget:
-    """An unconnected UDP socket and where it sends.
+    """An unconnected UDP socket and where it sends; broadcast and multicast are addresses, too.
 
     Unconnected, because a connected one raises on every second send while nobody listens.
     """
 
     def __init__(self, host: str, port: int, every: float = RESOLVE_EVERY) -> None:
+        """``MissingError`` if the host has no address."""
         try:
             # Resolved once: a name lookup inside ``send`` could stall the face.
             every_address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
@@ -31,24 +33,42 @@ class UdpTarget:
         # tells a sender of UDP that none listens.
         found = min(every_address, key=lambda a: a[0] != socket.AF_INET)
         self._family = found[0]
-        self._socket = socket.socket(self._family, socket.SOCK_DGRAM)
+        self._socket = self.open_socket()
         self._socket.setblocking(False)
-        self._address = found[4]
+        self._address: Any = found[4]
         self._host, self._port, self._every = host, port, every
         self._closed = threading.Event()
         self.name = f"{host}:{port}"
+        self.sent = 0
+        """Datagrams that the system took."""
         self.failed = 0
         """Datagrams that the system refused (network down, buffer full)."""
+        self.refusal = ""
+        """Why the last refused one was."""
         if not _is_number(host):
-            threading.Thread(target=self._keep_resolved, name="resolve", daemon=True).start()
+            self._start_resolving()
+
+    @property
+    def address(self) -> Any:
+        """What ``connect`` and ``sendto`` take: the very address that datagrams go to."""
+        return self._address
+
+    def open_socket(self) -> socket.socket:
+        """A socket that may send to ``address``, for a probe or for the faces."""
+        opened = _open(self._family)
+        # The system alone knows which addresses are a network's broadcast address.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        return opened
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Hand one datagram to the system; a refusal is counted and logged once."""
         try:
             self._socket.sendto(data, self._address)
+            self.sent += 1
         except OSError as error:
             if not self.failed:
                 log.warning("cannot send to %s: %s", self.name, error)
+            self.refusal = error.strerror or str(error)
             self.failed += 1
 
     def receive(self) -> bytes | None:
@@ -67,6 +87,14 @@ class UdpTarget:
             return
         self._address = found[0][4]
 
+    def _start_resolving(self) -> None:
+        thread = threading.Thread(target=self._keep_resolved, name="resolve", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # a limit on tasks
+            self._socket.close()
+            raise MissingError(f"no thread to look up host '{self._host}' ({error})") from error
+
     def _keep_resolved(self) -> None:
         while not self._closed.wait(self._every):
             self.resolve()
@@ -75,6 +103,13 @@ class UdpTarget:
         """Release the socket."""
         self._closed.set()
         self._socket.close()
+
+
+def _open(family: int) -> socket.socket:
+    try:
+        return socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:  # too many open files, or no IPv6 in this kernel
+        raise MissingError(f"no socket for an output ({error.strerror})") from error
 
 
 def _is_number(host: str) -> bool:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from edge.contract import ConfigError, MissingError
-from edge.service.status_line import AudioCounts, FaceCounts, drops
+from edge.service.status_line import AudioCounts, FaceCounts, drops, send_failures
 
 ADDRESS = "127.0.0.1"
 
@@ -50,6 +50,10 @@ class MetricsPage:
         yield labelled(
             counter("edgetalk_dropped", "Faces or audio blocks dropped.", labels=["reason"]),
             drops(score, source),
+        )
+        yield labelled(
+            counter("edgetalk_send_failures", "Datagrams the system refused.", labels=["to"]),
+            send_failures(score),
         )
         p50, p99 = (ms / 1000 for ms in score.latency_ms())
         yield labelled(

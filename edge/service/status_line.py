@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 
 class FaceCounts(Protocol):
-    """What the loop counts. A score may also have ``dropped``, faces not sent by reason."""
+    """What the loop counts.
+
+    A score may also have ``dropped``, faces not sent by reason, and ``send_failures``, which gives
+    the datagrams by output that the system refused to send.
+    """
 
     faces: int
     rested: int
@@ -30,12 +34,19 @@ def drops(score: FaceCounts, source: AudioCounts) -> dict[str, int]:
     return {**by_reason, "audio": source.dropped}
 
 
+def send_failures(score: FaceCounts) -> dict[str, int]:
+    """Datagrams that the system refused to send, by output."""
+    counts: Callable[[], Mapping[str, int]] = getattr(score, "send_failures", dict)
+    return dict(counts())
+
+
 class StatusLine:
     """Lines that say what happened since the line before."""
 
     def __init__(self, score: FaceCounts, source: AudioCounts, now: float) -> None:
         self._score, self._source = score, source
         self._then = (now, score.faces, score.rested, self._dropped())
+        self._failures = send_failures(score)
 
     def _dropped(self) -> int:
         return sum(drops(self._score, self._source).values())
@@ -58,4 +69,11 @@ class StatusLine:
             f"{(faces + rested) / max(seconds, 1e-9):.1f} faces/s, latency p50 {p50:.1f} ms, "
             f"p99 {p99:.1f} ms, {rested:.0f} at rest, {dropped:.0f} dropped"
         )
-        return mic + text, bool(dropped or not faces)
+        failures, before = send_failures(score), self._failures
+        self._failures = failures
+        refused = [
+            f", {more} datagrams to {url} refused"
+            for url, count in failures.items()
+            if (more := count - before.get(url, 0)) > 0
+        ]
+        return mic + text + "".join(refused), bool(dropped or not faces or refused)
