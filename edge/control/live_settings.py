@@ -16,6 +16,7 @@ from edge.bundle import Bundle
 from edge.config import Config, changed
 from edge.contract import BlendshapeFrame, EdgeError, Sink
 from edge.emotion import emotion_named, load_emotions
+from edge.outputs.common import check_delivery
 from edge.pipeline import Pipeline
 from edge.words import spell
 
@@ -97,8 +98,20 @@ class Outputs:
         self._on = [sink for url, sink in self._sinks.items() if url not in self._off]
 
     def listed(self) -> list[dict[str, Any]]:
-        """For the status: URL and whether it is on, in the order of their numbers."""
-        return [{"to": url, "on": url not in self._off} for url in list(self._sinks)]
+        """For the status: URL, whether it is on and failed sends, in the order of their numbers."""
+        failures = self.send_failures()
+        return [
+            {"to": url, "on": url not in self._off, "failed": count}
+            for url, count in failures.items()
+        ]
+
+    def send_failures(self) -> dict[str, int]:
+        """URL to the datagrams that the system refused to send there."""
+        return {url: getattr(sink, "failed", 0) for url, sink in list(self._sinks.items())}
+
+    def check(self) -> None:
+        """``MissingError`` if nothing at all could be sent to one of them."""
+        check_delivery(self._sinks.values())
 
     def __len__(self) -> int:
         return len(self._sinks)
@@ -144,6 +157,8 @@ class LiveSettings:
         self._load, self._clock = load, clock
         self._read_at = float("-inf")
         self._reading = threading.Lock()
+        self._last_reload = ""
+        """How the last reload went."""
         load_emotions()  # now, because later it would hold up a face
         pipeline.face.set_gains(self.gains)
         self._set_emotion(config)
@@ -219,7 +234,10 @@ class LiveSettings:
             return False
         self._read_at = now
         if self._load is None:
-            log.warning("reload: edge-run was started without --config, there is nothing to read")
+            self._log_reload(
+                logging.WARNING,
+                "reload: edge-run was started without --config, there is nothing to read",
+            )
         else:
             threading.Thread(target=self.read_again, name="reload", daemon=True).start()
         return True
@@ -233,7 +251,9 @@ class LiveSettings:
                 lookahead = self.bundle.lookahead_of(new.lookahead)
                 sinks = self.outputs.prepare(new.to)
             except (EdgeError, ValueError) as error:
-                log.error("reload refused, the old configuration runs on: %s", error)
+                self._log_reload(
+                    logging.ERROR, f"reload refused, the old configuration runs on: {error}"
+                )
                 return
             self.inbox.put(partial(self._adopt, new, lookahead, sinks))
 
@@ -250,9 +270,16 @@ class LiveSettings:
         if "emotion" in keys:
             self._set_emotion(new)
         done = [key for key in keys if key in LIVE_KEYS]
-        log.info("reload: %s", f"changed {', '.join(done)}" if done else "nothing to change now")
+        text = f"changed {', '.join(done)}" if done else "nothing to change now"
+        self._log_reload(logging.INFO, f"reload: {text}")
         if later := [key for key in keys if key not in LIVE_KEYS]:
             log.warning("reload: takes effect when edge-run starts again: %s", ", ".join(later))
+
+    def _log_reload(self, level: int, text: str) -> None:
+        """Log how a reload went unless the last one went the same: there may be one a second."""
+        if text != self._last_reload:
+            log.log(level, "%s", text)
+            self._last_reload = text
 
     def _set_emotion(self, config: Config) -> None:
         wanted, mood = config.emotion, self.pipeline.face.emotion_blend
