@@ -11,9 +11,9 @@ from pathlib import Path
 from edge.audio.audio_file import SUFFIXES
 from edge.audio.capture import Source, file_blocks, open_source
 from edge.config import Config, parse, plain
-from edge.contract import FPS, SAMPLE_RATE, BlendshapeFrame, InputError
+from edge.contract import SAMPLE_RATE, BlendshapeFrame, InputError
 from edge.pipeline import Pipeline
-from edge.runtime import REST_AFTER, offline_faces
+from edge.runtime import RestPacer, offline_faces
 from edge.wiring import open_pipeline
 
 
@@ -81,15 +81,14 @@ def live_faces(
     source: Source, pipeline: Pipeline, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[BlendshapeFrame]:
     """Faces of audio as it comes, and at rest 60 times a second while none does."""
-    rest_at = clock() + REST_AFTER
+    pacer = RestPacer(clock)
     while True:
         try:
-            block = source.read(max(0.0, rest_at - clock()))
+            block = source.read(pacer.timeout())
         except EOFError:
             return
         if block is not None:
             yield from pipeline.push(block)
-            rest_at = clock() + REST_AFTER
-        elif (now := clock()) >= rest_at:
+            pacer.audio_came()
+        elif (now := pacer.due()) is not None:
             yield pipeline.rest(now)
-            rest_at = max(rest_at + 1 / FPS, now)

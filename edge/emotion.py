@@ -59,8 +59,12 @@ class EmotionBlend:
         self._done = self._faces = 0
         self._leaving = False
 
-    def turn(self, name: str | None, intensity: float, seconds: float) -> None:
-        """Fade to ``name`` (one of the table) at ``intensity`` 0..1; ``None`` fades out."""
+    def fade_to(self, word: str | None, intensity: float, seconds: float) -> None:
+        """Fade to an emotion or synonym at ``intensity`` 0..1; ``None`` fades out.
+
+        ``ValueError`` as ``emotion_named``.
+        """
+        name = None if word is None else emotion_named(word)
         self._leaving = name is None
         target = 0.0 if name is None else intensity
         self._ends = (self.strength if self._leaving or name == self.name else 0.0, target)

@@ -149,7 +149,7 @@ class Pipeline:
         if self._codes:
             latent = self._codes.draw(latent, heard["codes"], face)
         if self.voice_emotion and face % EVERY == 0 and self.face.speaks:
-            self._feel(self.voice_emotion, heard["emotion"])
+            self._update_emotion(self.voice_emotion, heard["emotion"])
         raw: Floats = self._decoder.step(latent=latent)["weights"][0, 0]
         if not math.isfinite(np.dot(raw, raw)):  # the cheapest look at all of them
             # Recurrent state would carry it into every later face; better to begin anew.
@@ -162,13 +162,13 @@ class Pipeline:
         self._raw = raw.copy()
         return between
 
-    def _feel(self, feeling: VoiceEmotion, emotion: Floats) -> None:
+    def _update_emotion(self, voice_emotion: VoiceEmotion, emotion: Floats) -> None:
         if not math.isfinite(np.vdot(emotion, emotion)):
             self._generator.reset()  # its running mean would keep it for ever
             return
-        feeling.take(emotion)
-        if self._follow is not None and (turn := feeling.follow()):
-            self.face.emotion_blend.turn(*turn, self._follow)
+        voice_emotion.update(emotion)
+        if self._follow is not None and (change := voice_emotion.follow()):
+            self.face.emotion_blend.fade_to(*change, self._follow)
 
     def flush(self, captured_at: float) -> list[BlendshapeFrame]:
         """The last ``lookahead`` faces of a stream that has ended, as if silence followed."""

@@ -1,4 +1,4 @@
-"""The loop: take audio, send faces, keep the score. Time enters here and nowhere before."""
+"""The loop: take audio, send faces, count them. Time enters here and nowhere before."""
 
 from __future__ import annotations
 
@@ -28,6 +28,30 @@ WARM = 600
 """Faces after which everything that will be made has been made."""
 
 
+class RestPacer:
+    """When faces at rest are due: 60 a second while no audio comes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.audio_came()
+
+    def audio_came(self) -> None:
+        """The next face at rest is due ``REST_AFTER`` from now."""
+        self._due = self._clock() + REST_AFTER
+
+    def timeout(self) -> float:
+        """Seconds to wait for audio before a face at rest is due."""
+        return max(0.0, self._due - self._clock())
+
+    def due(self) -> float | None:
+        """The time, if a face at rest is due now. Those that a stall missed are left out."""
+        now = self._clock()
+        if now < self._due:
+            return None
+        self._due = (self._due if now < self._due + 1 / FPS else now) + 1 / FPS
+        return now
+
+
 class Loop:
     """Audio to faces to sinks, each face on time or not at all."""
 
@@ -41,13 +65,14 @@ class Loop:
     ) -> None:
         self._pipeline, self._sinks, self._score = pipeline, sinks, score
         self._clock, self._max_latency = clock, max_latency
-        self.ladder = LoadShedder(max_latency / 2)
+        self.shedder = LoadShedder(max_latency / 2)
         self._slots, self._warming = 0, pipeline.lookahead
 
-    def hear(self, block: AudioBlock) -> None:
+    def push(self, block: AudioBlock) -> None:
         """Send the faces that this block completes, unless they are past the deadline.
 
-        After a stall late audio is still heard, because the networks remember, but not shown.
+        After a stall the networks still take late audio, because they keep state, but its faces
+        are not sent.
         """
         score = self._score
         frames = self._pipeline.push(block)
@@ -61,15 +86,15 @@ class Loop:
         self._slots = slots
         for frame in frames:
             latency = self._clock() - frame.captured_at
-            self.ladder.add(latency)
+            self.shedder.add(latency)
             if latency > self._max_latency:
                 score.dropped["late"] += 1
-            elif self.ladder.step >= HALF_RATE and faces_within(frame.end) % 2:
+            elif self.shedder.step >= HALF_RATE and faces_within(frame.end) % 2:
                 score.dropped["thinned"] += 1
             else:
                 self.send(frame)
                 score.add(self._clock() - frame.captured_at)
-        self._pipeline.half = self.ladder.step >= HALF_STEPS
+        self._pipeline.half = self.shedder.step >= HALF_STEPS
 
     def rest(self, now: float) -> None:
         """Send a face without audio."""
@@ -79,7 +104,7 @@ class Loop:
     def send(self, frame: BlendshapeFrame) -> None:
         """Give one face to every sink still served."""
         for sink in self._sinks:
-            if not self.ladder.step or self.ladder.wants(sink):
+            if not self.shedder.step or self.shedder.wants(sink):
                 sink.send(frame)
 
 
@@ -99,19 +124,17 @@ def run(
     ``between`` is called before each block of audio: the place to change what makes the faces.
     """
     loop = Loop(pipeline, sinks, score, clock, max_latency)
-    rest_at, warm = clock() + REST_AFTER, False
+    pacer, warm = RestPacer(clock), False
     try:
         while not stop.is_set():
             if between is not None:
                 between()
-            block = source.read(max(0.0, rest_at - clock()))
+            block = source.read(pacer.timeout())
             if block is not None:
-                loop.hear(block)
-                rest_at = clock() + REST_AFTER
-            elif (now := clock()) >= rest_at:
+                loop.push(block)
+                pacer.audio_came()
+            elif (now := pacer.due()) is not None:
                 loop.rest(now)
-                # After a stall the missed faces are not made up for.
-                rest_at = (rest_at if now < rest_at + 1 / FPS else now) + 1 / FPS
             if not warm and score.faces + score.rested >= WARM:
                 warm = True
                 settle_garbage()

@@ -58,7 +58,7 @@ class VoiceEmotion:
         read: Floats = self._weight @ mean + self._bias
         return read
 
-    def take(self, emotion: Floats) -> None:
+    def update(self, emotion: Floats) -> None:
         """One look at the generator's output (..., 2 D), while somebody speaks."""
         mean, log_variance = emotion.reshape(2, -1)
         deviation = np.exp(0.5 * np.clip(log_variance, -20, 5))

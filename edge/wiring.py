@@ -22,7 +22,6 @@ from edge.control.commands import ControlCommands, Status
 from edge.control.listener import ControlListener
 from edge.control.live_settings import LiveSettings, Outputs
 from edge.control.status import describe
-from edge.emotion import emotion_named
 from edge.inference.engine import open_engines
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
@@ -61,9 +60,8 @@ def make_pipeline(
     """A pipeline from its first sample, with the gains and the emotion that are configured."""
     pipeline = Pipeline(bundle, engines, lookahead, config.seed, config.temperature)
     pipeline.face.set_gains(config.gains)
-    wanted = config.emotion
-    if wanted.name is not None:
-        pipeline.face.emotion_blend.turn(emotion_named(wanted.name), wanted.intensity, wanted.blend)
+    emotion = config.emotion
+    pipeline.face.emotion_blend.fade_to(emotion.name, emotion.intensity, emotion.blend)
     return pipeline
 
 

@@ -175,6 +175,19 @@ def test_faces_rest_60_times_a_second_while_nothing_is_heard() -> None:
     np.testing.assert_allclose(np.diff([at for at, _ in times[6:]]), 1 / 60, atol=1e-6)
 
 
+def test_faces_at_rest_that_a_slow_loop_missed_are_left_out() -> None:
+    clock = FakeClock()
+    pipeline = Pipeline(fake_bundle(0), (FakeGenerator(), FakeDecoder()))
+    at = []
+    for frame in live_faces(FakeSource(clock, [0.07 + 6.5 / 60]), pipeline, clock):
+        at.append(frame.captured_at - 100)
+        if len(at) == 3:
+            clock.now += 1.0  # the reader's own work
+    # Three faces in 0.07 s and 2/60 s; after the stall one at once and four in 4/60 s.
+    assert len(at) == 8
+    assert np.diff(at) == pytest.approx([1 / 60] * 2 + [1] + [1 / 60] * 4, abs=1e-6)
+
+
 USER = """\
 import edge
 for frame in edge.faces("speech.wav"):

@@ -69,7 +69,7 @@ def test_synonyms_and_case_are_understood_and_a_slip_is_named() -> None:
 
 def test_an_emotion_fades_in_within_the_seconds_asked_for() -> None:
     mood = EmotionBlend()
-    mood.turn("happiness", 0.5, 0.5)
+    mood.fade_to("happiness", 0.5, 0.5)
     smile = [float(mood.next()[INDEX["mouthSmileLeft"]]) for _ in range(40)]
     assert smile[14] == pytest.approx(0.1)  # half of 0.4 * 0.5, after half of 30 faces
     assert smile[29] == smile[39] == pytest.approx(0.2)
@@ -79,11 +79,11 @@ def test_an_emotion_fades_in_within_the_seconds_asked_for() -> None:
 
 def test_a_change_of_mind_starts_from_what_is_shown() -> None:
     mood = EmotionBlend()
-    mood.turn("surprise", 1.0, 0.2)
+    mood.fade_to("surprise", 1.0, 0.2)
     path = [mood.next() for _ in range(6)]
-    mood.turn("sadness", 1.0, 0.5)
+    mood.fade_to("sadness", 1.0, 0.5)
     path += [mood.next() for _ in range(12)]
-    mood.turn("sadness", 0.2, 0.5)
+    mood.fade_to("sadness", 0.2, 0.5)
     path += [mood.next() for _ in range(31)]
     assert max(np.abs(b - a).max() for a, b in pairwise(path)) < 0.08
     assert mood.strength == pytest.approx(0.2)
@@ -91,10 +91,10 @@ def test_a_change_of_mind_starts_from_what_is_shown() -> None:
 
 def test_an_emotion_that_ends_fades_out_and_gives_its_name_up() -> None:
     mood = EmotionBlend()
-    mood.turn("anger", 1.0, 0.1)
+    mood.fade_to("anger", 1.0, 0.1)
     for _ in range(6):
         mood.next()
-    mood.turn(None, 0.0, 0.1)
+    mood.fade_to(None, 0.0, 0.1)
     assert [mood.next().max() > 0 for _ in range(6)] == [True] * 5 + [False]
     mood.next()
     assert (mood.name, mood.strength) == (None, 0.0)
@@ -102,7 +102,7 @@ def test_an_emotion_that_ends_fades_out_and_gives_its_name_up() -> None:
 
 def test_an_emotion_is_added_to_speech() -> None:
     plain, happy = speaking_face(), speaking_face()
-    happy.emotion_blend.turn("happiness", 1.0, 0.0)
+    happy.emotion_blend.fade_to("happiness", 1.0, 0.0)
     a, b = plain.shape(OPEN_RAW, LOUD)[0], happy.shape(OPEN_RAW, LOUD)[0]
     assert b[INDEX["jawOpen"]] == a[INDEX["jawOpen"]]
     assert b[INDEX["mouthClose"]] == a[INDEX["mouthClose"]]
@@ -136,7 +136,7 @@ def test_mute_shuts_the_mouth_and_idle_goes_on() -> None:
 
 def test_neutral_is_the_rest_pose_and_nothing_moves_until_released() -> None:
     face = speaking_face()
-    face.emotion_blend.turn("surprise", 1.0, 0.0)
+    face.emotion_blend.fade_to("surprise", 1.0, 0.0)
     face.neutral = True
     speak(face, 90)
     expected = np.zeros(52, np.float32)

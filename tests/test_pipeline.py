@@ -240,10 +240,10 @@ def test_networks_that_answer_nan_are_begun_anew_and_no_face_shows_it() -> None:
 def test_an_emotion_that_is_nan_is_begun_anew() -> None:
     generator = FakeGenerator()
     pipeline = Pipeline(fake_bundle(), (generator, FakeDecoder()))
-    feeling = VoiceEmotion(("neutral",), np.ones((1, 2), np.float32), np.zeros(1, np.float32))
+    voice_emotion = VoiceEmotion(("neutral",), np.ones((1, 2), np.float32), np.zeros(1, np.float32))
     resets = generator.resets
-    pipeline._feel(feeling, np.array([[[0.5, 0.5, np.nan, 0.0]]], np.float32))
+    pipeline._update_emotion(voice_emotion, np.array([[[0.5, 0.5, np.nan, 0.0]]], np.float32))
     assert generator.resets == resets + 1
-    assert np.isfinite(feeling.uncertainty)
-    pipeline._feel(feeling, np.full((1, 1, 4), 0.5, np.float32))
+    assert np.isfinite(voice_emotion.uncertainty)
+    pipeline._update_emotion(voice_emotion, np.full((1, 1, 4), 0.5, np.float32))
     assert generator.resets == resets + 1

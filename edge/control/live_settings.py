@@ -148,7 +148,10 @@ class LiveSettings:
         load: Callable[[], Config] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``load`` reads the configuration again; ``None`` where none was named."""
+        """``pipeline`` has the gains and the emotion of ``config`` already.
+
+        ``load`` reads the configuration again; ``None`` where none was named.
+        """
         self.bundle, self.pipeline, self.outputs, self.config = bundle, pipeline, outputs, config
         self.inbox = Inbox()
         self.pending: dict[str, Any] = {}
@@ -160,22 +163,20 @@ class LiveSettings:
         self._last_reload = ""
         """How the last reload went."""
         load_emotions()  # now, because later it would hold up a face
-        pipeline.face.set_gains(self.gains)
-        self._set_emotion(config)
 
     def emotion(self, word: str, intensity: float, blend: float | None = None) -> None:
         """Show an emotion from now on."""
         seconds = self.config.emotion.blend if blend is None else blend
-        turn = self.pipeline.face.emotion_blend.turn
-        show = partial(turn, emotion_named(word), intensity, seconds)
+        fade_to = self.pipeline.face.emotion_blend.fade_to
+        fade = partial(fade_to, emotion_named(word), intensity, seconds)
         self.inbox.put(partial(self.pipeline.follow_voice_emotion, None))
-        self.inbox.put(show)
+        self.inbox.put(fade)
         self.pending.pop("emotion", None)
 
     def emotion_auto(self) -> None:
         """Let the face show the emotion of the voice; the one that is shown fades out."""
-        blend, turn = self.config.emotion.blend, self.pipeline.face.emotion_blend.turn
-        self.inbox.put(partial(turn, None, 0.0, blend))
+        blend, fade_to = self.config.emotion.blend, self.pipeline.face.emotion_blend.fade_to
+        self.inbox.put(partial(fade_to, None, 0.0, blend))
         if self.pipeline.voice_emotion:
             self.inbox.put(partial(self.pipeline.follow_voice_emotion, blend))
         else:
@@ -260,15 +261,17 @@ class LiveSettings:
     def _adopt(self, new: Config, lookahead: int, sinks: dict[str, Sink]) -> None:
         """Do what differs between the two files; what OSC has set since stays otherwise."""
         keys, self.config = changed(self.config, new), new
+        face = self.pipeline.face
         if "to" in keys:
             self.outputs.adopt(sinks)
         if "lookahead" in keys:
             self.pipeline.set_lookahead(lookahead)
         if "gains" in keys:
             self.gains = dict(new.gains)
-            self.pipeline.face.set_gains(self.gains)
+            face.set_gains(self.gains)
         if "emotion" in keys:
-            self._set_emotion(new)
+            emotion = new.emotion
+            face.emotion_blend.fade_to(emotion.name, emotion.intensity, emotion.blend)
         done = [key for key in keys if key in LIVE_KEYS]
         text = f"changed {', '.join(done)}" if done else "nothing to change now"
         self._log_reload(logging.INFO, f"reload: {text}")
@@ -280,10 +283,3 @@ class LiveSettings:
         if text != self._last_reload:
             log.log(level, "%s", text)
             self._last_reload = text
-
-    def _set_emotion(self, config: Config) -> None:
-        wanted, mood = config.emotion, self.pipeline.face.emotion_blend
-        if wanted.name is not None:
-            mood.turn(emotion_named(wanted.name), wanted.intensity, wanted.blend)
-        elif mood.name is not None:
-            mood.turn(None, 0.0, wanted.blend)
