@@ -86,7 +86,7 @@ class Bundle:
     git: str
     """Commit of the code that exported it."""
     codes: File | None = None
-    """Vectors of the codes and reading of the emotion, as ``Tables``; old bundles have none."""
+    """Vectors of the codes and reading of the emotion, as ``Tables``; none without teachers."""
     emotions: tuple[str, ...] = ()
     """Names of the emotions that ``codes`` can read."""
     styles: tuple[str, ...] = ()

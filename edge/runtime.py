@@ -18,8 +18,6 @@ from edge.pipeline import Pipeline
 from edge.realtime import settle_garbage
 from edge.run_stats import RunStats
 
-__all__ = ["Offline", "RunStats", "offline_faces", "peak_mb", "run", "run_offline"]
-
 REST_AFTER = 0.07
 """Seconds without audio after which faces go on at rest. Blocks come every 10 ms, in bursts of up
 to 40; receivers give a source up after 500."""

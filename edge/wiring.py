@@ -29,7 +29,8 @@ from edge.preview.feed import Preview
 from edge.realtime import be_realtime, tight_timers
 from edge.recording.audio_record import AudioRecord, RecordedSource
 from edge.recording.face_record import open_record
-from edge.runtime import RunStats, run
+from edge.run_stats import RunStats
+from edge.runtime import run
 from edge.service.logs import EveryMinute
 from edge.service.meter import Meter
 from edge.service.prometheus import MetricsPage

@@ -24,7 +24,7 @@ from edge.contract import FPS, MissingError
 from edge.control import listener as listen
 from edge.control.listener import ControlListener
 from edge.outputs.osc import message
-from edge.runtime import RunStats
+from edge.run_stats import RunStats
 from tests.test_control_orders import BUNDLE, Desk
 
 DEMO = str(Path(cli.__file__).parent / "assets" / "demo.flac")

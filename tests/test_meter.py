@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from edge.contract import INDEX, BlendshapeFrame
-from edge.runtime import RunStats
+from edge.run_stats import RunStats
 from edge.service.meter import BARS, EIGHTHS, WIDTH, Meter, bar, most
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from edge.audio.capture import Source
 from edge.contract import FPS
 from edge.control.live_settings import LiveSettings
-from edge.runtime import RunStats
+from edge.run_stats import RunStats
 
 
 def describe(live: LiveSettings, score: RunStats, source: Source) -> dict[str, Any]:

@@ -28,7 +28,6 @@ FILM_FPS = 30
 """Pictures a second: every second face."""
 SIDE = 720
 """Pixels; pictures are square, and come as RGBA from the lowest row up."""
-ASKED = f"?fps={FILM_FPS}&side={SIDE}"
 PATIENCE = 120.0
 """Seconds without a picture after which the browser is given up: a start took 50 when busy."""
 FLAGS = (
