@@ -28,13 +28,13 @@ def faces(
     """Every face of an audio file, or of a microphone for as long as the loop runs.
 
     ``source`` is a file if it is a path, ends in an audio suffix or begins with ``file:``; its
-    faces come as fast as they are asked for. Anything else is a microphone, by the names of
+    faces come as fast as the loop takes them. Anything else is a microphone, by the names of
     ``edge-run --mic`` (``default``, part of a name, an index); its faces come 60 times a second,
-    also while nothing is heard, and audio that waits for longer than 120 ms is dropped. Leaving
+    also while no audio comes, and audio that waits for longer than 120 ms is dropped. Leaving
     the loop closes the microphone.
 
     ``lookahead`` is in ms, one of the bundle's (0, 33, 67, 133 for the shipped one). ``emotion`` is
-    shown throughout. ``seed`` sets blinks, glances and head motion.
+    that of every face. ``seed`` sets blinks, glances and head motion.
 
     Raises ``EdgeError`` at the first face: a file or microphone that is not there, a bundle that
     cannot run, an unknown emotion.

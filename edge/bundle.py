@@ -58,7 +58,7 @@ class Tables(NamedTuple):
     slow: Floats
     """(K, 48) vectors of the slow codes."""
     emotion_weight: Floats
-    """(E, D) what reads the emotion's mean."""
+    """(E, D) from the emotion's mean to its logits."""
     emotion_bias: Floats
     """(E,)"""
 
@@ -72,7 +72,7 @@ class Bundle:
     lookaheads: tuple[int, ...]
     """Faces of delay the networks can run at, shortest first."""
     lookahead: int
-    """The one to use unless told otherwise."""
+    """The default."""
     generator: Network
     """mels (1, 1, 40), control (1, ``layout.size``), state -> latent, state; where ``codes`` is
     there also codes (1, 2 C), logits of the slow and the fast code, and emotion (1, 2 D), mean and
@@ -86,11 +86,11 @@ class Bundle:
     git: str
     """Commit of the code that exported it."""
     codes: File | None = None
-    """Vectors of the codes and reading of the emotion, as ``Tables``; none without teachers."""
+    """Vectors of the codes and classifier of the emotion, as ``Tables``; none without teachers."""
     emotions: tuple[str, ...] = ()
-    """Names of the emotions that ``codes`` can read."""
+    """Names of the emotions that ``codes`` classifies."""
     styles: tuple[str, ...] = ()
-    """Names of the captured habits that a face can be asked for."""
+    """Names of the captured talkers whose habits a face can take on."""
     quantised: Mapping[str, Any] = field(default_factory=dict)
     """How the int8 networks were made: calibration set by SHA-256, method, layers left in fp32."""
 

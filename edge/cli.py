@@ -77,23 +77,23 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--to", action="append", metavar="URL", help=TO)
     p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
     p.add_argument("--config", metavar="FILE", help="edge.yaml; flags win over it")
-    p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
+    p.add_argument("--lookahead", type=int, metavar="MS", help="future audio that a face may use")
     p.add_argument("--engine", choices=ENGINES, help="what runs the networks (default: auto)")
     p.add_argument("--precision", choices=PRECISIONS, help="of the networks")
     p.add_argument(
         "--temperature",
         type=float,
         metavar="T",
-        help="draw the face by its chances and --seed: 0 the likeliest (default), 1 fairly drawn",
+        help="sample the face, by --seed: 0 takes the likeliest (default), 1 samples as predicted",
     )
     p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances, head motion, draws")
     p.add_argument("--record", metavar="[FORMAT:]OUT", help=RECORD)
     p.add_argument(
         "--record-audio",
         metavar="OUT.wav",
-        help="keep the last 5 to 10 minutes heard in OUT.wav and OUT.old.wav, for support. People"
-        " nearby are recorded: tell them, and delete the files. Without this no audio is ever"
-        " stored or sent",
+        help="keep the last 5 to 10 minutes of audio in OUT.wav and OUT.old.wav, for support."
+        " People nearby are recorded: tell them, and delete the files. Without this no audio is"
+        " ever stored or sent",
     )
     p.add_argument(
         "--max-latency",
@@ -230,7 +230,7 @@ def _offline(
     film = Film(render, config.mic.removeprefix("file:")) if render else None
     _, pipeline = open_pipeline(config)
     with ExitStack() as stack:
-        # No network unless it was asked for on this command line.
+        # No network unless this command line names an output.
         sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in to or ()]
         path = config.mic.removeprefix("file:")
         if film:

@@ -1,4 +1,4 @@
-"""Slow codes drawn from what the generator thinks likely: another face for the same words."""
+"""Slow codes sampled from the generator's logits: another face for the same words."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ SPAN = 8
 
 
 class CodeSampler:
-    """Draws slow codes, seeded, where the networks would pass on the mean over all of them.
+    """Samples slow codes, seeded, where the networks use the expected code.
 
-    Fast codes stay the mean: drawing them as well was measured to double what it costs the lips,
-    for faces that differ hardly more (docs/findings.md, sampling).
+    Fast codes stay the expected ones: sampling them as well was measured to double the loss at the
+    lips, for faces that differ hardly more (docs/findings.md, sampling).
     """
 
     def __init__(self, vectors: Floats, temperature: float, seed: int) -> None:
         """``vectors`` (K, D) of the slow codes; ``temperature`` above 0."""
         self._vectors, self._temperature = vectors, np.float32(temperature)
         self._random = np.random.default_rng(seed)
-        self._drawn = vectors[0]
+        self._code = vectors[0]
 
-    def draw(self, latent: Floats, logits: Floats, face: int) -> Floats:
+    def sample(self, latent: Floats, logits: Floats, face: int) -> Floats:
         """Put the code of face number ``face`` into the first D of ``latent`` (..., D + D').
 
-        ``logits`` (..., 2 K) begin with the slow level. A code is drawn where its span begins and
-        held, as in the codebook. Changes ``latent`` in place and returns it.
+        ``logits`` (..., 2 K) begin with the slow level. A code is sampled where its span begins
+        and held, as in the codebook. Changes ``latent`` in place and returns it.
         """
         if face % SPAN == 0:
-            # The largest of log-chance plus Gumbel noise is a draw from the softmax.
+            # The largest of logit plus Gumbel noise is a sample from the softmax.
             noise = self._random.gumbel(size=len(self._vectors)).astype(np.float32)
-            chances = logits.reshape(-1)[: len(self._vectors)]
-            self._drawn = self._vectors[int(np.argmax(chances + self._temperature * noise))]
-        latent[..., : len(self._drawn)] = self._drawn
+            slow = logits.reshape(-1)[: len(self._vectors)]
+            self._code = self._vectors[int(np.argmax(slow + self._temperature * noise))]
+        latent[..., : len(self._code)] = self._code
         return latent

@@ -1,4 +1,4 @@
-"""What the generator is told beside the sound: look-ahead, styles, and the visemes of known words.
+"""The generator's conditioning: look-ahead, styles, and the visemes of words known beforehand.
 
 It is one row of C numbers a face. Training, export and the runtime all take its layout from here.
 """
@@ -38,7 +38,7 @@ class ConditioningLayout:
     lookaheads: tuple[int, ...]
     """Faces of delay that the networks can run at."""
     styles: tuple[str, ...]
-    """Names of the captured habits that a face can be asked for."""
+    """Names of the captured talkers whose habits a face can take on."""
 
     @property
     def size(self) -> int:
@@ -62,7 +62,7 @@ class ConditioningLayout:
 
     @property
     def optional(self) -> slice:
-        """Styles and visemes: all that is zero where nobody asked for anything."""
+        """Styles and visemes, all zero unless somebody sets them."""
         return slice(len(self.lookaheads), self.size)
 
     def at(self, lookahead: int) -> Floats:
@@ -106,7 +106,7 @@ class Conditioning:
         self.layout = layout
         self.lookahead = layout.check(lookahead)
         self.style: tuple[str, float] | None = None
-        """Name and amount of the style last asked for."""
+        """Name and amount of the style last set."""
         self._row = layout.at(lookahead)
         self._inputs = {INPUT: self._row}
         self._target: Floats | None = None
@@ -188,7 +188,7 @@ class WordScript:
     def replace(self, visemes: NDArray[np.int8], now: int, first: int) -> None:
         """Put ``visemes`` in the place of all there is from face ``first`` on.
 
-        Faces before ``now`` are not asked for any more and may be dropped.
+        Faces before ``now`` are past and may be dropped.
         """
         kept = self._between(min(now, first) - REACH, first)
         self._first, self._visemes = first - len(kept), np.concatenate([kept, visemes])

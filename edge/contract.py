@@ -82,7 +82,7 @@ INDEX = {name: i for i, name in enumerate(ARKIT_52)}
 
 
 def face_end(i: int) -> int:
-    """Sample index one past the newest sample that face ``i`` hears; 800 samples are 3 faces."""
+    """Sample index one past the newest sample of face ``i``'s input; 800 samples are 3 faces."""
     return (i + 1) * SAMPLE_RATE // FPS
 
 
@@ -125,17 +125,17 @@ class BlendshapeFrame:
     """Sample index that the face belongs to: look-ahead is already taken off."""
 
     captured_at: float
-    """When the newest sample it heard was captured; measured latency is now minus this."""
+    """When the newest sample behind it was captured; measured latency is now minus this."""
 
     head: Floats = field(default_factory=_no_turn)
     """(3,) pitch, yaw, roll in radians; positive is down, to the character's left, to its right
     shoulder."""
 
     level_db: float = -120.0
-    """Loudness of the newest audio heard, dBFS (RMS)."""
+    """Loudness of the newest audio, dBFS (RMS)."""
 
     emotion: str | None = None
-    """Name of the emotion that the face shows; ``None`` where none is set or inferred."""
+    """Name of the face's emotion; ``None`` where none is set or inferred."""
 
     emotion_strength: float = 0.0
     """How much of it, 0..1."""
@@ -145,7 +145,7 @@ class BlendshapeFrame:
 
     @property
     def time(self) -> float:
-        """Seconds of audio from the stream's start to the moment that the face belongs to."""
+        """Time of the face in the audio, seconds from the stream's start."""
         return self.end / SAMPLE_RATE
 
     def __getitem__(self, name: str) -> float:
@@ -168,7 +168,7 @@ class Engine(Protocol):
         """Run once. The arrays returned are reused by the next step: copy what must outlive it."""
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Set the state to that of a new stream."""
 
     def close(self) -> None:
         """Free device memory. Calling it twice is fine."""

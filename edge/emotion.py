@@ -47,11 +47,11 @@ def emotion_named(word: str) -> str:
 
 
 class EmotionBlend:
-    """The emotion that is shown now. Moves only when ``next`` is called, once a face."""
+    """The emotion of the face now. Moves only when ``next`` is called, once a face."""
 
     def __init__(self) -> None:
         self.name: str | None = None
-        """Shown or fading out; ``None`` when the face carries no emotion of its own."""
+        """Set or fading out; ``None`` where the face has no emotion of its own."""
         self.strength = 0.0
         """0..1, as faded in by now."""
         self._now = self._from = self._to = STILL

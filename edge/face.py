@@ -1,4 +1,4 @@
-"""Raw network weights to the face that is shown: closed in silence, within [0, 1], alive."""
+"""Raw network weights to the face that is sent: closed in silence, within [0, 1], alive."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ class Face:
         # face: lips part before the sound, unless it swells too slowly to be told from noise.
         self._verdicts = deque([False] * lookahead, maxlen=max(1, lookahead))
 
-    def listen_ahead(self, lookahead: int) -> None:
-        """Go on at another look-ahead; what was heard so far stays heard."""
-        heard = list(self._verdicts) or [False]  # nothing yet, at look-ahead 0
+    def set_lookahead(self, lookahead: int) -> None:
+        """Go on at another look-ahead; the verdicts on speech so far are kept."""
+        kept = list(self._verdicts) or [False]  # none yet, at look-ahead 0
         depth = max(1, lookahead)
-        self._verdicts = deque([heard[0]] * (depth - len(heard)) + heard, maxlen=depth)
+        self._verdicts = deque([kept[0]] * (depth - len(kept)) + kept, maxlen=depth)
 
     @property
     def speaks(self) -> bool:

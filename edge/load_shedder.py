@@ -1,4 +1,4 @@
-"""Latencies to duties that are laid down, one by one, while a machine is too slow."""
+"""Latencies to the duties that are dropped, one by one, while a machine is too slow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = (
     "stepping the networks for every second face only",
 )
 METER, RECORD, HALF_RATE, HALF_STEPS = 1, 2, 3, 4
-"""Steps from which a duty is laid down. The look-ahead is never touched."""
+"""Steps from which a duty is dropped. The look-ahead is never touched."""
 
 DOWN, UP = 2 * FPS, 10 * FPS
 """Late faces in a row of seconds before a step down; faces on time before a step up."""

@@ -25,10 +25,10 @@ from edge.contract import (
 from edge.face import Face
 from edge.features import Features
 from edge.lookahead_crossfade import LookaheadCrossfade
-from edge.voice_emotion import EVERY, VoiceEmotion
+from edge.voice_emotion import UPDATE_FRAMES, VoiceEmotion
 
 FILLABLE = SAMPLE_RATE // 10
-"""A gap of up to 100 ms is heard as silence; after a longer one everything starts anew."""
+"""A gap of up to 100 ms is filled with silence; after a longer one everything starts anew."""
 
 
 class Pipeline:
@@ -44,12 +44,12 @@ class Pipeline:
     ) -> None:
         """``lookahead`` is in faces; ``None`` takes the bundle's own.
 
-        ``temperature`` above 0 draws by ``seed`` slow codes, where 0 passes on their mean, and the
-        emotion to follow, where 0 takes the likeliest.
+        Above 0, ``temperature`` samples slow codes and the emotion to follow, by ``seed``; at 0
+        they are the expected code and the likeliest emotion.
         """
         lookahead = bundle.lookahead if lookahead is None else lookahead
         self.conditioning = Conditioning(bundle.layout, lookahead)
-        self._join = LookaheadCrossfade()
+        self._crossfade = LookaheadCrossfade()
         self._generator, self._decoder = engines
         self._features = Features()
         self.face = Face(bundle.rest, lookahead, seed)
@@ -59,12 +59,12 @@ class Pipeline:
                 f"{bundle.folder}: this bundle has no codes to draw; leave --temperature out, or "
                 "export it again"
             )
-        self._codes = (
+        self._sampler = (
             CodeSampler(tables.slow, temperature, seed) if tables and temperature else None
         )
-        heard = bundle.emotions
-        self.voice_emotion = VoiceEmotion(heard, *tables[1:], temperature, seed) if tables else None
-        """The emotion in the voice, where the bundle hears one."""
+        names = bundle.emotions
+        self.voice_emotion = VoiceEmotion(names, *tables[1:], temperature, seed) if tables else None
+        """The emotion in the voice, where the bundle predicts one."""
         self._follow: float | None = None
         self._first = 0
         self.half = False
@@ -81,8 +81,8 @@ class Pipeline:
         """Go on at another look-ahead (in faces, one of the bundle's) without a jump."""
         if lookahead != self.lookahead:
             self.conditioning.set_lookahead(lookahead)
-            self.face.listen_ahead(lookahead)
-            self._join.begin()
+            self.face.set_lookahead(lookahead)
+            self._crossfade.begin()
 
     def expect(self, visemes: NDArray[np.int8], seconds: float) -> None:
         """Words, as ``edge.words.spell`` gives them, that the audio will reach in ``seconds``."""
@@ -90,10 +90,10 @@ class Pipeline:
         self.conditioning.expect(visemes, now, now + round(seconds * FPS))
 
     def follow_voice_emotion(self, blend: float | None) -> None:
-        """Let the face show the emotion of the voice, fading over ``blend`` s; ``None``: not."""
+        """Let the face follow the emotion of the voice, fading over ``blend`` s; ``None``: not."""
         self._follow = blend
         if self.voice_emotion:
-            self.voice_emotion.forget()
+            self.voice_emotion.restart()
 
     @property
     def delay(self) -> float:
@@ -109,18 +109,18 @@ class Pipeline:
         self._start(at=0)
 
     def _start(self, at: int) -> None:
-        """Hear silence before sample ``at``."""
+        """Begin anew at sample ``at``, as if silence came before it."""
         self._features.reset(at)
         self._generator.reset()
         self._decoder.reset()
         self.face.reset(self.lookahead)
-        self._join.reset()
+        self._crossfade.reset()
         self._first = faces_within(at)
 
     def push(self, block: AudioBlock) -> list[BlendshapeFrame]:
         """Every face that this block completes, oldest first.
 
-        The first ``lookahead`` steps after a start would show faces before it; they are left out.
+        The first ``lookahead`` steps after a start give faces before it; they are left out.
         """
         samples = clean(block.samples)
         gap = block.start - self._features.next
@@ -131,27 +131,28 @@ class Pipeline:
         frames = []
         for face, mels, level in self._features.push(samples):
             raw = self._networks(face, mels)
-            raw, shown = self._join.pass_on(raw, face - self.lookahead)
+            raw, index = self._crossfade.blend(raw, face - self.lookahead)
             weights, head = self.face.shape(raw, level)
-            if shown >= self._first:
-                heard_at = block.captured_at - (block.end - face_end(face)) / SAMPLE_RATE
+            if index >= self._first:
+                captured_at = block.captured_at - (block.end - face_end(face)) / SAMPLE_RATE
                 # While a longer look-ahead catches up, the delay grows face by face.
-                delay = (face - shown + 1) / FPS
-                frames.append(self._frame(weights, face_end(shown), heard_at, head, level, delay))
+                delay = (face - index + 1) / FPS
+                end = face_end(index)
+                frames.append(self._frame(weights, end, captured_at, head, level, delay))
         return frames
 
     def _networks(self, face: int, mels: Floats) -> Floats:
         """Raw weights (52,); at half steps odd faces repeat, even ones go half the way there."""
         if self.half and face % 2:
             return self._raw
-        heard = self._generator.step(mels=mels, **self.conditioning.inputs(face))
-        latent = heard["latent"]
-        if self._codes:
-            latent = self._codes.draw(latent, heard["codes"], face)
-        if self.voice_emotion and face % EVERY == 0 and self.face.speaks:
-            self._update_emotion(self.voice_emotion, heard["emotion"])
+        outputs = self._generator.step(mels=mels, **self.conditioning.inputs(face))
+        latent = outputs["latent"]
+        if self._sampler:
+            latent = self._sampler.sample(latent, outputs["codes"], face)
+        if self.voice_emotion and face % UPDATE_FRAMES == 0 and self.face.speaks:
+            self._update_emotion(self.voice_emotion, outputs["emotion"])
         raw: Floats = self._decoder.step(latent=latent)["weights"][0, 0]
-        if not math.isfinite(np.dot(raw, raw)):  # the cheapest look at all of them
+        if not math.isfinite(np.dot(raw, raw)):  # the cheapest check of all of them
             # Recurrent state would carry it into every later face; better to begin anew.
             self._generator.reset()
             self._decoder.reset()
@@ -164,7 +165,7 @@ class Pipeline:
 
     def _update_emotion(self, voice_emotion: VoiceEmotion, emotion: Floats) -> None:
         if not math.isfinite(np.vdot(emotion, emotion)):
-            self._generator.reset()  # its running mean would keep it for ever
+            self._generator.reset()  # its running mean would stay NaN
             return
         voice_emotion.update(emotion)
         if self._follow is not None and (change := voice_emotion.follow()):

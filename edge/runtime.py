@@ -23,7 +23,7 @@ REST_AFTER = 0.07
 to 40; receivers give a source up after 500."""
 
 WARM = 600
-"""Faces after which everything that will be made has been made."""
+"""Faces after which all lasting objects exist."""
 
 
 class RestPacer:
@@ -57,11 +57,11 @@ class Loop:
         self,
         pipeline: Pipeline,
         sinks: Sequence[Sink],
-        score: RunStats,
+        stats: RunStats,
         clock: Callable[[], float],
         max_latency: float,
     ) -> None:
-        self._pipeline, self._sinks, self._score = pipeline, sinks, score
+        self._pipeline, self._sinks, self._stats = pipeline, sinks, stats
         self._clock, self._max_latency = clock, max_latency
         self.shedder = LoadShedder(max_latency / 2)
         self._slots, self._warming = 0, pipeline.lookahead
@@ -72,32 +72,32 @@ class Loop:
         After a stall the networks still take late audio, because they keep state, but its faces
         are not sent.
         """
-        score = self._score
+        stats = self._stats
         frames = self._pipeline.push(block)
         slots = faces_within(block.end)
         missing = slots - self._slots - len(frames)
         # A run begins with the look-ahead's audio: those faces are to come, not lost.
         warming = min(missing, self._warming)
         self._warming -= warming
-        score.captured += slots - self._slots - warming
-        score.dropped["lost"] += missing - warming
+        stats.captured += slots - self._slots - warming
+        stats.dropped["lost"] += missing - warming
         self._slots = slots
         for frame in frames:
             latency = self._clock() - frame.captured_at
             self.shedder.add(latency)
             if latency > self._max_latency:
-                score.dropped["late"] += 1
+                stats.dropped["late"] += 1
             elif self.shedder.step >= HALF_RATE and faces_within(frame.end) % 2:
-                score.dropped["thinned"] += 1
+                stats.dropped["thinned"] += 1
             else:
                 self.send(frame)
-                score.add(self._clock() - frame.captured_at)
+                stats.add(self._clock() - frame.captured_at)
         self._pipeline.half = self.shedder.step >= HALF_STEPS
 
     def rest(self, now: float) -> None:
         """Send a face without audio."""
         self.send(self._pipeline.rest(now))
-        self._score.rested += 1
+        self._stats.rested += 1
 
     def send(self, frame: BlendshapeFrame) -> None:
         """Give one face to every sink still served."""
@@ -111,7 +111,7 @@ def run(
     pipeline: Pipeline,
     sinks: Sequence[Sink],
     stop: threading.Event,
-    score: RunStats,
+    stats: RunStats,
     clock: Callable[[], float] = time.monotonic,
     max_latency: float = 0.15,
     between: Callable[[], None] | None = None,
@@ -121,7 +121,7 @@ def run(
     A face that would leave more than ``max_latency`` seconds after its newest sample is dropped.
     ``between`` is called before each block of audio: the place to change what makes the faces.
     """
-    loop = Loop(pipeline, sinks, score, clock, max_latency)
+    loop = Loop(pipeline, sinks, stats, clock, max_latency)
     pacer, warm = RestPacer(clock), False
     try:
         while not stop.is_set():
@@ -133,7 +133,7 @@ def run(
                 pacer.audio_came()
             elif (now := pacer.due()) is not None:
                 loop.rest(now)
-            if not warm and score.faces + score.rested >= WARM:
+            if not warm and stats.faces + stats.rested >= WARM:
                 warm = True
                 settle_garbage()
     except EOFError:
@@ -157,7 +157,7 @@ class Offline:
 def offline_faces(
     blocks: Iterable[AudioBlock], pipeline: Pipeline, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[BlendshapeFrame]:
-    """Every face of audio that has an end, as fast as they are asked for."""
+    """Every face of audio that has an end, as fast as the caller takes them."""
     for block in blocks:
         yield from pipeline.push(AudioBlock(block.samples, block.start, clock()))
     yield from pipeline.flush(clock())

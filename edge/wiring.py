@@ -82,12 +82,12 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
     """Send faces until the audio ends or a signal comes; ``load`` reads the configuration again."""
     tight_timers()
     bundle, pipeline = open_pipeline(config)
-    stop, score = threading.Event(), RunStats()
+    stop, stats = threading.Event(), RunStats()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     with ExitStack() as stack:
         outputs = stack.enter_context(closing(Outputs(config.to, open_output)))
-        score.send_failures = outputs.send_failures
+        stats.send_failures = outputs.send_failures
         sinks: list[Sink] = [outputs]
         if config.record:
             sinks.append(stack.enter_context(closing(open_record(config.record))))
@@ -95,29 +95,33 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
         title = f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}"
         log.info("%s, declared delay %.0f ms", title, pipeline.delay * 1000)
         if config.meter:
-            sinks.append(stack.enter_context(closing(Meter(sys.stdout, score, "EdgeTalk"))))
+            sinks.append(stack.enter_context(closing(Meter(sys.stdout, stats, "EdgeTalk"))))
         if config.metrics is not None:
-            stack.enter_context(closing(MetricsPage(config.metrics, score, source)))
-        sinks.append(EveryMinute(score, source))
-        # Last: a face that reaches the service has left.
-        if service := open_service(score, source):
+            stack.enter_context(closing(MetricsPage(config.metrics, stats, source)))
+        sinks.append(EveryMinute(stats, source))
+        # Last, because systemd is told of faces that have been sent.
+        if service := open_service(stats, source):
             sinks.append(stack.enter_context(closing(service)))
         live = LiveSettings(bundle, pipeline, outputs, config, load)
         signal.signal(signal.SIGHUP, partial(_reload, live, service))
-        status = open_control(stack, live, score, source)
+        status = open_control(stack, live, stats, source)
         if config.preview is not None:
-            preview = Preview(config.preview, title, live, status, score, source)
+            preview = Preview(config.preview, title, live, status, stats, source)
             sinks.append(stack.enter_context(closing(preview)))
             log.info("preview: open %s", preview.url)
         if config.realtime:
             be_realtime()
         late = config.max_latency_ms / 1000
-        run(source, pipeline, sinks, stop, score, max_latency=late, between=live.inbox.drain)
-    p50, p99 = score.latency_ms()
+        run(source, pipeline, sinks, stop, stats, max_latency=late, between=live.inbox.drain)
+    _log_totals(stats, source, outputs)
+
+
+def _log_totals(stats: RunStats, source: Source, outputs: Outputs) -> None:
+    p50, p99 = stats.latency_ms()
     log.info(
         "%d faces and %d at rest; latency p50 %.1f ms, p99 %.1f ms; %d late, %d lost, "
         "%d blocks of audio dropped, %d datagrams refused",
-        score.faces, score.rested, p50, p99, score.dropped["late"], score.dropped["lost"],
+        stats.faces, stats.rested, p50, p99, stats.dropped["late"], stats.dropped["lost"],
         source.dropped, sum(outputs.send_failures().values()),
     )  # fmt: skip
     outputs.check()
@@ -129,13 +133,13 @@ def _reload(live: LiveSettings, service: Service | None, *_: object) -> None:
     live.reload()
 
 
-def open_control(stack: ExitStack, live: LiveSettings, score: RunStats, source: Source) -> Status:
-    """OSC in, unless it is turned off or its usual port is taken; what it says of itself."""
+def open_control(stack: ExitStack, live: LiveSettings, stats: RunStats, source: Source) -> Status:
+    """Listen for OSC, unless it is off or its default port is taken; returns the status."""
     control, began = live.config.control, time.monotonic()
 
     def status() -> dict[str, Any]:
         up = {"version": edgetalk_version(), "uptime_s": round(time.monotonic() - began, 1)}
-        return up | describe(live, score, source)
+        return up | describe(live, stats, source)
 
     if control is None:
         return status

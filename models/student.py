@@ -34,7 +34,7 @@ class StudentConfig:
     lookaheads: tuple[int, ...] = (0, 2, 4, 8)
     """Faces of delay the student was trained for; one set of weights serves all."""
     styles: tuple[str, ...] = ()
-    """Captured sources whose habits the face can be asked for by name."""
+    """Names of the captured talkers whose habits a face can take on."""
     width: int = 160
     """Channels of the convolutional stem."""
     hidden: int = 160

@@ -19,7 +19,7 @@ JAW = INDEX["jawOpen"]
 
 
 class FakeClock:
-    """A clock that only moves when told to."""
+    """A clock that only moves when set."""
 
     def __init__(self, now: float = 100.0) -> None:
         self.now = now
@@ -29,7 +29,7 @@ class FakeClock:
 
 
 class FakeGenerator:
-    """Remembers loudness and the look-ahead it was told; reuses its output like the real one."""
+    """Remembers loudness and its look-ahead; reuses its output like the real one."""
 
     def __init__(self) -> None:
         self.resets = 0

@@ -14,7 +14,7 @@ LOGITS = np.log(np.concatenate([CHANCES, CHANCES[::-1]]).astype(np.float32))[Non
 def drawn(temperature: float, seed: int, faces: int = 32) -> np.ndarray:
     codes = CodeSampler(VECTORS, temperature, seed)
     latent = np.full((1, 1, 5), -1, np.float32)
-    return np.stack([codes.draw(latent, LOGITS, face)[0, 0].copy() for face in range(faces)])
+    return np.stack([codes.sample(latent, LOGITS, face)[0, 0].copy() for face in range(faces)])
 
 
 def test_a_code_is_held_over_its_span_and_the_fast_level_is_left_alone() -> None:

@@ -1,4 +1,4 @@
-"""What the generator is told beside the sound: layout, look-ahead, styles and words."""
+"""The conditioning of the generator: layout, look-ahead, styles and words."""
 
 from __future__ import annotations
 

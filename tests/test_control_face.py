@@ -68,36 +68,36 @@ def test_synonyms_and_case_are_understood_and_a_slip_is_named() -> None:
 
 
 def test_an_emotion_fades_in_within_the_seconds_asked_for() -> None:
-    mood = EmotionBlend()
-    mood.fade_to("happiness", 0.5, 0.5)
-    smile = [float(mood.next()[INDEX["mouthSmileLeft"]]) for _ in range(40)]
+    blend = EmotionBlend()
+    blend.fade_to("happiness", 0.5, 0.5)
+    smile = [float(blend.next()[INDEX["mouthSmileLeft"]]) for _ in range(40)]
     assert smile[14] == pytest.approx(0.1)  # half of 0.4 * 0.5, after half of 30 faces
     assert smile[29] == smile[39] == pytest.approx(0.2)
     assert smile == sorted(smile)
-    assert (mood.name, mood.strength) == ("happiness", pytest.approx(0.5))
+    assert (blend.name, blend.strength) == ("happiness", pytest.approx(0.5))
 
 
 def test_a_change_of_mind_starts_from_what_is_shown() -> None:
-    mood = EmotionBlend()
-    mood.fade_to("surprise", 1.0, 0.2)
-    path = [mood.next() for _ in range(6)]
-    mood.fade_to("sadness", 1.0, 0.5)
-    path += [mood.next() for _ in range(12)]
-    mood.fade_to("sadness", 0.2, 0.5)
-    path += [mood.next() for _ in range(31)]
+    blend = EmotionBlend()
+    blend.fade_to("surprise", 1.0, 0.2)
+    path = [blend.next() for _ in range(6)]
+    blend.fade_to("sadness", 1.0, 0.5)
+    path += [blend.next() for _ in range(12)]
+    blend.fade_to("sadness", 0.2, 0.5)
+    path += [blend.next() for _ in range(31)]
     assert max(np.abs(b - a).max() for a, b in pairwise(path)) < 0.08
-    assert mood.strength == pytest.approx(0.2)
+    assert blend.strength == pytest.approx(0.2)
 
 
 def test_an_emotion_that_ends_fades_out_and_gives_its_name_up() -> None:
-    mood = EmotionBlend()
-    mood.fade_to("anger", 1.0, 0.1)
+    blend = EmotionBlend()
+    blend.fade_to("anger", 1.0, 0.1)
     for _ in range(6):
-        mood.next()
-    mood.fade_to(None, 0.0, 0.1)
-    assert [mood.next().max() > 0 for _ in range(6)] == [True] * 5 + [False]
-    mood.next()
-    assert (mood.name, mood.strength) == (None, 0.0)
+        blend.next()
+    blend.fade_to(None, 0.0, 0.1)
+    assert [blend.next().max() > 0 for _ in range(6)] == [True] * 5 + [False]
+    blend.next()
+    assert (blend.name, blend.strength) == (None, 0.0)
 
 
 def test_an_emotion_is_added_to_speech() -> None:
@@ -165,7 +165,7 @@ def test_the_verdict_on_speech_follows_the_lookahead() -> None:
         return int(np.argmax(np.array(jaws) > 0.2))
 
     shorter, longer = Face(REST, 8, 0), Face(REST, 0, 0)
-    shorter.listen_ahead(0)
-    longer.listen_ahead(8)
+    shorter.set_lookahead(0)
+    longer.set_lookahead(8)
     assert opens_after(shorter) == opens_after(Face(REST, 0, 0))
     assert opens_after(longer) == opens_after(Face(REST, 8, 0)) == opens_after(Face(REST, 0, 0)) + 7

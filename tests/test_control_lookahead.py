@@ -55,7 +55,7 @@ def test_after_a_switch_the_face_is_the_one_of_the_new_lookahead() -> None:
     late = {f.end: f.weights for f in straight if f.end > 4 * 16000}
     same = [(f.weights, late[f.end]) for f in switched if f.end in late]
     assert len(same) > 50
-    # Eyes and brows idle by the step and not by the moment; the mouth must agree.
+    # Eyes and brows idle by the step and not by the index; the mouth must agree.
     assert max(np.abs(a - b)[14:41].max() for a, b in same) < 0.05
 
 
@@ -69,12 +69,12 @@ def test_a_longer_lookahead_holds_the_face_and_a_shorter_one_skips() -> None:
     assert (gaps > 0).all()
 
 
-def test_the_join_fades_the_difference_out_in_a_fifth_of_a_second() -> None:
-    join, raw = LookaheadCrossfade(), np.zeros(52, np.float32)
-    join.pass_on(raw, 0)
-    join.begin()
+def test_the_crossfade_fades_the_difference_out_in_a_fifth_of_a_second() -> None:
+    crossfade, raw = LookaheadCrossfade(), np.zeros(52, np.float32)
+    crossfade.blend(raw, 0)
+    crossfade.begin()
     raw += 1  # the engine reuses its array
-    seen = [float(join.pass_on(raw, 5 + i)[0][0]) for i in range(FADE)]
+    seen = [float(crossfade.blend(raw, 5 + i)[0][0]) for i in range(FADE)]
     assert seen[0] == pytest.approx(0.0197, abs=1e-3)  # smoothstep of 1/12
     assert seen[FADE // 2 - 1] == pytest.approx(0.5)
     assert seen[-1] == 1.0

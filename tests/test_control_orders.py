@@ -184,13 +184,13 @@ def test_what_engines_cannot_use_is_kept_reported_and_logged_once(
 
 def test_auto_fades_an_override_out() -> None:
     desk = Desk()
-    mood = desk.pipeline.face.emotion_blend
+    blend = desk.pipeline.face.emotion_blend
     desk.say("/edge/emotion", "fear", 1.0, 0.0)
-    mood.next()
+    blend.next()
     desk.say("/edge/emotion/auto")
-    seen = [mood.next().max() for _ in range(40)]
+    seen = [blend.next().max() for _ in range(40)]
     assert seen[5] > 0.1
-    assert (seen[-1], mood.name) == (0.0, None)
+    assert (seen[-1], blend.name) == (0.0, None)
 
 
 def test_auto_follows_the_voice_where_the_bundle_hears_one_and_a_name_ends_it() -> None:

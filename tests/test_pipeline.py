@@ -103,17 +103,17 @@ def test_a_look_ahead_that_was_not_trained_is_refused() -> None:
         fake(3)
 
 
-def test_the_networks_are_told_the_look_ahead_they_run_at() -> None:
-    heard = []
+def test_the_look_ahead_is_one_hot_in_the_conditioning() -> None:
+    rows = []
 
     class Listening(FakeGenerator):
         def step(self, *, mels: Floats, control: Floats) -> dict[str, Floats]:
-            heard.append(control[0, :3].tolist())
+            rows.append(control[0, :3].tolist())
             return super().step(mels=mels, control=control)
 
     pipeline = Pipeline(fake_bundle(), (Listening(), FakeDecoder()), 4)
     pipeline.push(AudioBlock(silence(0.1), 0, 0.0))
-    assert heard == [[0.0, 0.0, 1.0]] * 6
+    assert rows == [[0.0, 0.0, 1.0]] * 6
 
 
 @BOTH

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.emotion import load_emotions, load_valence
-from edge.voice_emotion import HOLD, MOST, VoiceEmotion
+from edge.voice_emotion import LEAD_UPDATES, MAX_INTENSITY, VoiceEmotion
 
 NAMES = ("neutral", "anger", "happiness")
 STRONG = 20 * np.eye(3, dtype=np.float32)
@@ -34,22 +34,22 @@ def test_it_names_what_it_hears_with_valence_and_uncertainty() -> None:
 
 def test_a_face_follows_once_after_the_emotion_has_led_for_a_second() -> None:
     voice_emotion = VoiceEmotion(NAMES, STRONG, np.zeros(3, np.float32))
-    for _ in range(HOLD - 1):
+    for _ in range(LEAD_UPDATES - 1):
         voice_emotion.update(embedding("happiness"))
         assert voice_emotion.follow() is None
     voice_emotion.update(embedding("happiness"))
     name, intensity = voice_emotion.follow() or ("", 0.0)
     assert name == "happiness"
-    assert 0 < intensity < MOST  # after one second only
+    assert 0 < intensity < MAX_INTENSITY  # after one second only
     assert voice_emotion.follow() is None  # the face is there already
-    voice_emotion.forget()
+    voice_emotion.restart()
     assert voice_emotion.follow() is not None
 
 
 def test_above_temperature_0_the_emotion_is_drawn_from_the_distribution() -> None:
     def followed(temperature: float, seed: int, log_variance: float) -> tuple[str, float]:
         voice_emotion = VoiceEmotion(NAMES, STRONG, np.zeros(3, np.float32), temperature, seed)
-        for _ in range(5 * HOLD):
+        for _ in range(5 * LEAD_UPDATES):
             voice_emotion.update(embedding("anger", log_variance))
         assert voice_emotion.describe()["name"] == "anger"  # reported is the likeliest
         return voice_emotion.follow() or ("", 0.0)

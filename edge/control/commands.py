@@ -36,7 +36,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Refused(ValueError):
-    """A message that will not be done; ``reason`` is what it is counted as."""
+    """A message that is refused; ``reason`` is what it is counted as."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -44,7 +44,7 @@ class Refused(ValueError):
 
 
 class ControlCommands:
-    """One datagram to what it asks for. No socket and no thread."""
+    """One datagram to the changes it asks for. No socket and no thread."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class ControlCommands:
         }
 
     def take(self, data: bytes, sender: str, cut: bool = False) -> tuple[int, list[bytes]]:
-        """Do what a datagram says; returns messages looked at and datagrams to answer with."""
+        """Apply a datagram; returns the number of messages and the datagrams to answer with."""
         answers: list[bytes] = []
         try:
             near = self._check_sender(sender)
@@ -118,8 +118,8 @@ class ControlCommands:
     def refuse(self, reason: str, text: str, times: int = 1) -> None:
         """Count; log the first of each reason, because a flood must not fill the journal."""
         if not self.refused[reason]:
-            shown = ascii(text[:200])[1:-1]
-            log.warning("control: refused (%s) %s; counted from now on", reason, shown)
+            printable = ascii(text[:200])[1:-1]
+            log.warning("control: refused (%s) %s; counted from now on", reason, printable)
         self.refused[reason] += times
 
     def _check_sender(self, sender: str) -> bool:
@@ -208,8 +208,8 @@ def _typed(values: tuple[Value, ...], *forms: str) -> list[Any]:
         "s" if isinstance(v, str) else "b" if isinstance(v, bool) else "n" for v in values
     )
     if kinds not in forms:
-        wanted = " or ".join(repr(form) for form in forms)
-        raise Refused("types", f"takes {wanted} (s string, n number), got {kinds!r}")
+        expected = " or ".join(repr(form) for form in forms)
+        raise Refused("types", f"takes {expected} (s string, n number), got {kinds!r}")
     return list(values)
 
 

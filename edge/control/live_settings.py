@@ -1,4 +1,4 @@
-"""What can change while faces flow: checked in any thread, done between two faces."""
+"""What can change while faces are sent: checked in any thread, done between two faces."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIVE_KEYS = {"to", "lookahead", "gains", "emotion"}
 
 
 class Inbox:
-    """Calls that other threads ask the frame loop to make; forgets the oldest when full."""
+    """Calls that other threads ask the frame loop to make; drops the oldest when full."""
 
     def __init__(self) -> None:
         self._calls: deque[Callable[[], None]] = deque(maxlen=DEPTH)
@@ -76,7 +76,7 @@ class Outputs:
         return {url: have[url] if url in have else fresh[url] for url in urls}
 
     def adopt(self, sinks: dict[str, Sink]) -> None:
-        """Send to these from now on; whoever is left out sees a neutral face first."""
+        """Send to these from now on; those left out get a neutral face and close."""
         for url, sink in self._sinks.items():
             if url not in sinks:
                 sink.send(_neutral(self._delay))
@@ -85,7 +85,7 @@ class Outputs:
         self._choose()
 
     def enable(self, number: int, on: bool) -> None:
-        """Switch the output on or off; a receiver that hears no more sees a neutral face first."""
+        """Switch the output on or off; before it goes silent it gets a neutral face."""
         if number > len(self._sinks):  # a reload took it away meanwhile
             return
         url = list(self._sinks)[number - 1]
@@ -133,10 +133,10 @@ def _neutral(delay: float) -> BlendshapeFrame:
 
 
 class LiveSettings:
-    """The running face as a person may steer it.
+    """What can be changed of a running face.
 
-    Methods are called from any thread. They only look and leave a call in ``inbox``; a value that
-    cannot be is a ``ValueError`` or a ``UsageError``.
+    Methods are called from any thread. They check the value and leave a call in ``inbox``; an
+    invalid value is a ``ValueError`` or a ``UsageError``.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class LiveSettings:
         self.bundle, self.pipeline, self.outputs, self.config = bundle, pipeline, outputs, config
         self.inbox = Inbox()
         self.pending: dict[str, Any] = {}
-        """What was asked for and waits for engines that can do it."""
+        """What was asked for that this bundle cannot do."""
         self.gains = dict(config.gains)
         self._load, self._clock = load, clock
         self._read_at = float("-inf")
@@ -165,7 +165,7 @@ class LiveSettings:
         load_emotions()  # now, because later it would hold up a face
 
     def emotion(self, word: str, intensity: float, blend: float | None = None) -> None:
-        """Show an emotion from now on."""
+        """Fade to an emotion; the face stops following the voice."""
         seconds = self.config.emotion.blend if blend is None else blend
         fade_to = self.pipeline.face.emotion_blend.fade_to
         fade = partial(fade_to, emotion_named(word), intensity, seconds)
@@ -174,44 +174,44 @@ class LiveSettings:
         self.pending.pop("emotion", None)
 
     def emotion_auto(self) -> None:
-        """Let the face show the emotion of the voice; the one that is shown fades out."""
+        """Let the face follow the emotion of the voice; the one set before fades out."""
         blend, fade_to = self.config.emotion.blend, self.pipeline.face.emotion_blend.fade_to
         self.inbox.put(partial(fade_to, None, 0.0, blend))
         if self.pipeline.voice_emotion:
             self.inbox.put(partial(self.pipeline.follow_voice_emotion, blend))
         else:
-            self.wait_for("emotion", "auto")
+            self._add_pending("emotion", "auto")
 
     def text(self, words: str, seconds: float) -> None:
-        """Words that will be heard from so many seconds from now on; ``""`` is silence."""
+        """Words that the audio will reach in ``seconds``; ``""`` is silence."""
         visemes = spell(words)
         if len(visemes) or not words:  # a text that cannot be spelled changes nothing
             self.inbox.put(partial(self.pipeline.expect, visemes, seconds))
 
     def style(self, name: str, amount: float) -> None:
-        """Take on so much of the habits of a captured face; one of the bundle's."""
+        """Take on ``amount`` (0..1) of one of the bundle's styles."""
         if not self.bundle.styles:
-            self.wait_for("style", [name, amount])
+            self._add_pending("style", [name, amount])
         elif name in self.bundle.styles:
             self.inbox.put(partial(self.pipeline.conditioning.set_style, name, amount))
         else:
             raise ValueError(f"this bundle has the styles {', '.join(self.bundle.styles)}")
 
-    def wait_for(self, what: str, value: Any) -> None:
-        """Keep what the engines cannot use yet."""
+    def _add_pending(self, what: str, value: Any) -> None:
+        """List what this bundle cannot do under ``pending``."""
         if what not in self.pending:
-            log.info("control: %s is kept until a bundle can use it", what)
+            log.info("control: this bundle has no %s; listed as pending", what)
         self.pending[what] = value
 
     def gain(self, shape: str, value: float) -> None:
-        """Show a shape so many times as strong."""
+        """Multiply a shape by ``value``."""
         self.gains = {**self.gains, shape: value}
         if value == 1.0:
             del self.gains[shape]
         self.inbox.put(partial(self.pipeline.face.set_gains, self.gains))
 
     def lookahead(self, ms: int) -> None:
-        """Hear so much of the future; one of the bundle's."""
+        """Set one of the bundle's look-aheads, in ms."""
         self.inbox.put(partial(self.pipeline.set_lookahead, self.bundle.lookahead_of(ms)))
 
     def neutral(self, on: bool) -> None:
@@ -219,7 +219,7 @@ class LiveSettings:
         self.inbox.put(partial(setattr, self.pipeline.face, "neutral", on))
 
     def mute(self, on: bool) -> None:
-        """Do not let audio move the face, or let it."""
+        """Stop audio from moving the face, or let it."""
         self.inbox.put(partial(setattr, self.pipeline.face, "muted", on))
 
     def output(self, number: int, on: bool) -> None:

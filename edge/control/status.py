@@ -1,4 +1,4 @@
-"""What a running ``edge-run`` says about itself to whoever asks over OSC."""
+"""The status of a running ``edge-run``, for OSC and the preview."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from edge.control.live_settings import LiveSettings
 from edge.run_stats import RunStats
 
 
-def describe(live: LiveSettings, score: RunStats, source: Source) -> dict[str, Any]:
-    """Plain data, from another thread than the one that makes faces: a figure may be a face old."""
-    p50, p99 = score.latency_ms()
+def describe(live: LiveSettings, stats: RunStats, source: Source) -> dict[str, Any]:
+    """Plain data, read beside the thread that makes faces: a figure may be one face old."""
+    p50, p99 = stats.latency_ms()
     face, style = live.pipeline.face, live.pipeline.conditioning.style
     return {
         "bundle": live.bundle.name,
         "hash": live.bundle.hash,
-        "faces": score.faces,
-        "rested": score.rested,
+        "faces": stats.faces,
+        "rested": stats.rested,
         "latency_ms": {"p50": round(p50, 1), "p99": round(p99, 1)},
         "dropped": source.dropped,
         "lookahead_ms": round(live.pipeline.lookahead * 1000 / FPS),
