@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from edge.inference.engine import open_engines
 from edge.outputs import open_output
 from edge.pipeline import Pipeline
 from edge.run_stats import RunStats
+from edge.wiring import make_pipeline
 from tests.fakes import FakeClock, FakeSource, noise
 from tests.test_control_orders import Desk, FakeSink
 
@@ -190,6 +191,14 @@ def test_a_file_that_goes_away_is_a_refusal(caplog: pytest.LogCaptureFixture) ->
     assert desk.live.config == Config(to=("a", "b"))
 
 
+def until_stamp(receiver: socket.socket) -> Iterator[bytes]:
+    """Datagrams up to and with ``/edge/time``, the last of a face."""
+    data = b""
+    while not data.startswith(b"/edge/time"):
+        data = receiver.recv(65536)
+        yield data
+
+
 def test_a_new_look_ahead_changes_the_delay_in_json_osc_and_status() -> None:
     bundle = read_bundle(DEFAULT)
     pipeline = Pipeline(bundle, open_engines(bundle), bundle.lookahead_of(67))
@@ -202,10 +211,10 @@ def test_a_new_look_ahead_changes_the_delay_in_json_osc_and_status() -> None:
 
         def delays(frame: BlendshapeFrame) -> list[float]:
             live.outputs.send(frame)
-            found, _, stamp = (receiver.recv(65536) for _ in range(3))
+            found = list(until_stamp(receiver))
             status = describe(live, RunStats(), FakeSource(FakeClock(), []))
-            (osc,) = struct.unpack(">f", stamp[-4:])
-            return [json.loads(found)["delay"], osc, status["delay"]]
+            (osc,) = struct.unpack(">f", found[-1][-4:])
+            return [json.loads(found[0])["delay"], osc, status["delay"]]
 
         sound = noise(1.0)
         *_, last = pipeline.push(AudioBlock(sound, 0, 0.0))
@@ -221,3 +230,18 @@ def test_a_new_look_ahead_changes_the_delay_in_json_osc_and_status() -> None:
         steps = [round(f.delay * 60) for f in frames[:10]]
         assert steps == [2, 3, 4, 5, 6, 7, 8, 9, 9, 9]  # held until the new one has caught up
         live.outputs.close()
+
+
+def test_the_configured_gains_and_emotion_are_applied_once_at_the_start() -> None:
+    bundle = read_bundle(DEFAULT)
+    emotion = EmotionSettings("happy", 0.5, 1.0)
+    config = Config(to=(), gains={"mouthSmileLeft": 0.0}, emotion=emotion)
+    pipeline = make_pipeline(config, bundle, open_engines(bundle), bundle.lookahead)
+    half = [pipeline.rest(0.0) for _ in range(30)][-1]
+    assert (half.emotion, half["mouthSmileLeft"]) == ("happiness", 0.0)
+    assert half["mouthSmileRight"] > 0.05
+    live = LiveSettings(bundle, pipeline, Outputs((), FakeSink), config)
+    assert live.gains == {"mouthSmileLeft": 0.0}
+    whole = [pipeline.rest(0.0) for _ in range(30)][-1]
+    # A fade that began anew with LiveSettings would be half way.
+    assert (half.emotion_strength, whole.emotion_strength) == pytest.approx((0.25, 0.5))
