@@ -253,9 +253,9 @@ class Decoder(nn.Module):
 
 
 class AuxOutputs(NamedTuple):
-    """What training looks at, beside the weights."""
+    """What training looks at beside the weights."""
 
-    heard: GeneratorOutput
+    generator: GeneratorOutput
     visemes: Tensor
     """(B, T, 15) logits of the viseme spoken."""
     content: Tensor
@@ -290,16 +290,16 @@ class Student(nn.Module):
         control: Tensor,
         state: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
     ) -> tuple[Tensor, AuxOutputs, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
-        """mels (B, T, 40), control as the generator -> weights (B, T, 52), a lesson, state."""
+        """mels (B, T, 40), control as the generator -> weights (B, T, 52), outputs, state."""
         *before, past = state[0]
         features, generator = self.generator.encode(mels, control, tuple(before))
-        heard, mood = self.generator.read(features, past)
-        latent = heard.latent
+        out, mood = self.generator.read(features, past)
+        latent = out.latent
         if self.training:
             rows = torch.rand(len(mels), 1, 1) < self.config.sampled
-            drawn = self.generator.sample_codes(heard.codes)
+            drawn = self.generator.sample_codes(out.codes)
             mean, detail = latent.split([drawn.shape[2], self.config.detail], dim=2)
             latent = torch.cat([torch.where(rows, drawn, mean), detail], dim=2)
         weights, decoder = self.decoder(latent, state[1])
-        lesson = AuxOutputs(heard, self.viseme_head(features), self.content_head(features))
-        return weights, lesson, ((*generator, mood), decoder)
+        aux = AuxOutputs(out, self.viseme_head(features), self.content_head(features))
+        return weights, aux, ((*generator, mood), decoder)

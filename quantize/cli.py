@@ -247,7 +247,8 @@ def _train(args: argparse.Namespace, may_take: Sequence[str] = ()) -> None:
 def _trainer(what: str) -> tuple[type[Any], Callable[[Any, Path], object]]:
     """Settings and function that train ``what``."""
     if what == "student":
-        from quantize.training.train_student import StudentRun, train_student
+        from quantize.training.student_config import StudentRun
+        from quantize.training.train_student import train_student
 
         return StudentRun, train_student
     if what == "codebook":

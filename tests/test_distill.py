@@ -40,9 +40,10 @@ from quantize.data.streams import TrainingStream
 from quantize.export.to_onnx import export, load_student
 from quantize.training.losses import emotion_divergence
 from quantize.training.run_settings import plain_settings
+from quantize.training.student_config import StudentRun
 from quantize.training.student_emotion_head import spans, train_emotion_head
 from quantize.training.teacher_targets import TeacherTargets, code_neighbours, with_teacher_faces
-from quantize.training.train_student import StudentRun, train_student
+from quantize.training.train_student import train_student
 from tests.test_student import TINY, NoPhones, config, recordings
 
 __all__ = ["recordings"]
@@ -152,10 +153,8 @@ def test_the_mood_forgets_with_its_time_constant_however_it_is_fed() -> None:
 def test_the_emotion_does_not_move_what_the_lips_are_read_from() -> None:
     torch.manual_seed(0)
     student = Student(replace(TINY, mood=8)).train()
-    _, lesson, _ = student(
-        torch.randn(2, 50, 40), TINY.at(0).expand(2, -1), student.initial_state(2)
-    )
-    lesson.heard.emotion.square().sum().backward()
+    _, aux, _ = student(torch.randn(2, 50, 40), TINY.at(0).expand(2, -1), student.initial_state(2))
+    aux.generator.emotion.square().sum().backward()
     generator = student.generator
     assert generator.near.linear.weight.grad is None
     assert generator.shared.weight.grad is not None
@@ -215,7 +214,6 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
 ) -> None:
     monkeypatch.setattr("quantize.data.streams.Aligner", NoPhones)
     monkeypatch.setattr("quantize.training.train_student.read_corpus", angrily)
-    monkeypatch.setattr("quantize.training.student_emotion_head.STEPS", 40)
     (recordings / "t2.csv").unlink()  # one voice without a face
     plain = config(recordings, 2)
     settings: StudentRun = replace(
@@ -223,6 +221,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
         teacher=(teachers["teacher"],) * 2,
         codebook=teachers["codebook"],
         embedding=teachers["emotion"],
+        emotion_steps=40,
     )
     out = tmp_path / "run"
     train_student(settings, out)
@@ -235,20 +234,18 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
     assert saved["finished"]
     # The names moved what the emotion is read from, and nothing else.
-    with monkeypatch.context() as patch:
-        patch.setattr("quantize.training.train_student.train_emotion_head", lambda *_: None)
-        train_student(settings, tmp_path / "nameless")
+    train_student(replace(settings, emotion_steps=0), tmp_path / "nameless")
     plain = torch.load(tmp_path / "nameless" / "checkpoint.pt", weights_only=True)["average"]
     moved = {k: v for k, v in saved["average"].items() if not torch.equal(v, plain[k])}
     read = {"generator.shared.weight", "generator.shared.bias"}
     assert moved.keys() == read | {"generator.emotion.weight", "generator.emotion.bias"}
     lips = slice(None, -settings.model.mood)
     assert all(torch.equal(moved[k][lips], plain[k][lips]) for k in read)
-    lessons = TeacherTargets.load(out / "lessons.npz")
+    lessons = TeacherTargets.load(out / "teacher_targets.npz")
     assert len(lessons.faces) == 2 * len(lessons.fast) == 8 * len(lessons.slow)
     vectors = torch.load(teachers["codebook"], weights_only=True)["average"]["slow.vectors"]
     assert torch.equal(saved["net"]["generator.slow_vectors.weight"], vectors.T)  # not learned
-    before = (out / "lessons.npz").stat().st_mtime_ns
+    before = (out / "teacher_targets.npz").stat().st_mtime_ns
     asked = [
         word
         for flag, path in (
@@ -264,7 +261,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     assert (
         main(["distill", *asked]) == 0
     )  # nothing left to do, and the teachers are not asked again
-    assert (out / "lessons.npz").stat().st_mtime_ns == before
+    assert (out / "teacher_targets.npz").stat().st_mtime_ns == before
 
     bundle = export(out / "checkpoint.pt", tmp_path / "bundle", "tiny", lookahead=2)
     assert read_bundle(tmp_path / "bundle") == bundle
@@ -295,8 +292,8 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     student = load_student(out / "checkpoint.pt")
     with torch.no_grad():
         choice = student.config.at(2)
-        _, lesson, _ = student(torch.from_numpy(heard)[None], choice, student.initial_state())
-    mean = torch.nn.functional.normalize(lesson.heard.emotion[0].chunk(2, dim=1)[0], dim=1)
+        _, aux, _ = student(torch.from_numpy(heard)[None], choice, student.initial_state())
+    mean = torch.nn.functional.normalize(aux.generator.emotion[0].chunk(2, dim=1)[0], dim=1)
     torch.testing.assert_close(told, student.reading(mean).detach()[30:], atol=1e-4, rtol=1e-4)
 
     tables = bytearray((tmp_path / "bundle" / "codes.npz").read_bytes())
@@ -312,16 +309,15 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, sys.argv[1])
-from quantize.training import student_emotion_head as mood
 from quantize.data import streams
 from quantize.training import train_student as student
+from quantize.training.student_config import StudentRun
 from quantize.training.run_settings import read_settings
 from tests.test_distill import angrily
 from tests.test_student import NoPhones
 
-streams.Aligner, student.mask_bands = NoPhones, lambda mels: mels
-student.read_corpus, mood.STEPS = angrily, 20
-run = read_settings(student.StudentRun, Path(sys.argv[2]))
+streams.Aligner, student.read_corpus = NoPhones, angrily
+run = read_settings(StudentRun, Path(sys.argv[2]))
 student.train_student(run, Path(sys.argv[3]))
 """
 
@@ -333,7 +329,9 @@ def test_two_processes_distil_as_one(
     (recordings / "t2.csv").unlink()
     settings = replace(
         config(recordings, 2),
-        noise_level=0.0,  # each process draws its own noise, and what it drops
+        noise_level=0.0,  # each process draws its own noise, and what it masks and drops
+        masked_bands=0,
+        emotion_steps=20,
         teacher=(teachers["teacher"],),
         codebook=teachers["codebook"],
         embedding=teachers["emotion"],
@@ -364,7 +362,7 @@ def test_a_name_is_learned_from_clips_that_sound_of_it() -> None:
     torch.manual_seed(0)
     student = Student(replace(TINY, mood=8, emotion=4, emotions=3)).eval()
     student.reading.weight.data, student.reading.bias.data = 5 * torch.eye(3, 4), torch.zeros(3)
-    named, faces = np.array([0, 2, UNKNOWN]), 120
+    labels, faces = np.array([0, 2, UNKNOWN]), 120
     clip = np.repeat([0, -1, 1, 2], [faces, 10, faces, faces]).astype(np.int32)
     sound = np.repeat([1.0, -2.5, -1.0, 0.0], [faces, 10, faces, faces]).astype(np.float32)
     length = len(clip)
@@ -379,21 +377,20 @@ def test_a_name_is_learned_from_clips_that_sound_of_it() -> None:
         np.zeros((length, 0), np.float16),
     )
     assert [(k, at.start) for k, at in spans(stream)] == [(0, 0), (1, 130), (2, 250)]
-    lessons = two_clips()
-    taught = replace(
-        lessons,
+    targets = replace(
+        two_clips(),
         emotion=np.zeros((6, 8), np.float16),
         starts=np.array([[0, 0], [16, 3], [24, 5], [24, 6]]),
     )
-    train_emotion_head(student, [stream], named, taught)
+    train_emotion_head(student, [stream], labels, targets, 700)
     for number, part in ((0, slice(0, faces)), (2, slice(130, 130 + faces))):
         heard = torch.from_numpy(stream.mels[part])[None]
-        _, lesson, _ = student(heard, student.config.at(0), student.initial_state())
-        mean = torch.nn.functional.normalize(lesson.heard.emotion[0, -1, :4], dim=0)
+        _, aux, _ = student(heard, student.config.at(0), student.initial_state())
+        mean = torch.nn.functional.normalize(aux.generator.emotion[0, -1, :4], dim=0)
         assert int(student.reading(mean).argmax()) == number
     # Nobody acted: nothing is changed.
     before = {k: v.clone() for k, v in student.state_dict().items()}
-    train_emotion_head(student, [stream], np.full(3, UNKNOWN), taught)
+    train_emotion_head(student, [stream], np.full(3, UNKNOWN), targets, 700)
     assert all(torch.equal(v, before[k]) for k, v in student.state_dict().items())
 
 

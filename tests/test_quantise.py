@@ -35,7 +35,7 @@ from quantize.export.qdq import layers, quantise_weight, to_int8
 from quantize.export.snr import snr_db
 from quantize.export.to_onnx import write_networks
 from quantize.training.run_settings import plain_settings
-from quantize.training.train_student import StudentRun
+from quantize.training.student_config import StudentRun
 
 pytestmark = pytest.mark.toolchain
 

@@ -38,7 +38,10 @@ from quantize.training.losses import (
     velocity_loss,
 )
 from quantize.training.run_settings import read_settings
-from quantize.training.train_student import StudentRun, reset_state, train_student, window_at
+from quantize.training.student_config import StudentRun
+from quantize.training.student_losses import reset_state
+from quantize.training.student_windows import window_at
+from quantize.training.train_student import train_student
 
 pytestmark = [
     pytest.mark.toolchain,
@@ -115,25 +118,25 @@ def stream(length: int) -> TrainingStream:
     )
 
 
-def test_what_is_shown_lies_the_look_ahead_behind_what_is_heard() -> None:
-    begun = np.array([True, False])
-    window = window_at(stream(100), np.array([8, 60]), np.array([0, 8]), 10, begun)
-    heard, shown = window.mels[..., 0], window.targets[..., 0]
-    assert heard[:, 0].tolist() == [8, 60]
-    assert torch.equal(heard[0], shown[0])
-    assert torch.equal(heard[1] - 8, shown[1])
-    assert torch.equal(window.visemes.float(), shown)
-    assert np.array_equal(window.time, shown / 60)
+def test_targets_lie_the_look_ahead_behind_the_features() -> None:
+    cold = np.array([True, False])
+    window = window_at(stream(100), np.array([8, 60]), np.array([0, 8]), 10, cold)
+    mels, targets = window.mels[..., 0], window.targets[..., 0]
+    assert mels[:, 0].tolist() == [8, 60]
+    assert torch.equal(mels[0], targets[0])
+    assert torch.equal(mels[1] - 8, targets[1])
+    assert torch.equal(window.visemes.float(), targets)
+    assert np.array_equal(window.time, targets / 60)
     assert window.trust.min() == 1
 
 
-def test_what_a_stream_never_heard_teaches_nothing() -> None:
-    begun = np.array([True, False])
-    window = window_at(stream(100), np.array([60, 60]), np.array([2, 2]), 4, begun)
+def test_faces_whose_sound_a_cold_stream_has_not_had_are_no_targets() -> None:
+    cold = np.array([True, False])
+    window = window_at(stream(100), np.array([60, 60]), np.array([2, 2]), 4, cold)
     assert window.trust[:, :, 0].tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
     assert window.visemes.tolist() == [[UNKNOWN, UNKNOWN, 60, 61], [58, 59, 60, 61]]
     assert window.clip.tolist() == [[-1, -1, 0, 0], [0, 0, 0, 0]]
-    state = reset_state(((torch.ones(2, 3, 4), torch.ones(2, 5)), (torch.ones(2, 1),)), begun)
+    state = reset_state(((torch.ones(2, 3, 4), torch.ones(2, 5)), (torch.ones(2, 1),)), cold)
     for part in (part for network in state for part in network):
         assert not part[0].any()
         assert part[1].all()
@@ -209,6 +212,7 @@ def config(folder: Path, epochs: int) -> StudentRun:
         batch=4,
         window=40,
         rate=2e-2,
+        conditioning_epochs=1,
         model=TINY,
     )
 
@@ -217,16 +221,14 @@ def test_words_are_learned_last_and_without_them_nothing_changes(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("quantize.data.streams.Aligner", Phones)
-    monkeypatch.setattr("quantize.training.student_conditioning.EPOCHS", 6)
-    run = config(recordings, 2)
-    run = replace(run, model=replace(TINY, styles=("tones",)))
-    steered = train_student(run, tmp_path / "steered")
-    with monkeypatch.context() as patch:
-        patch.setattr("quantize.training.train_student.learn_conditioning", lambda *_: None)
-        plain = train_student(run, tmp_path / "plain")
-    assert isinstance(steered, Student)
+    run = replace(
+        config(recordings, 2), model=replace(TINY, styles=("tones",)), conditioning_epochs=6
+    )
+    conditioned = train_student(run, tmp_path / "conditioned")
+    plain = train_student(replace(run, conditioning_epochs=0), tmp_path / "plain")
+    assert isinstance(conditioned, Student)
     before = plain.state_dict()
-    moved = {k: v for k, v in steered.state_dict().items() if not torch.equal(v, before[k])}
+    moved = {k: v for k, v in conditioned.state_dict().items() if not torch.equal(v, before[k])}
     names = {"generator.wide.linear.weight", "generator.shared.weight"}
     assert moved.keys() == names
     for name in names:
@@ -243,7 +245,7 @@ def test_words_are_learned_last_and_without_them_nothing_changes(
         control = run.model.at(2)
         if due:
             control[0, -VISEME_FEATURES + VISEMES.index(due)] = 1
-        faces, _, _ = steered(torch.zeros(1, 60, 40), control, steered.initial_state())
+        faces, _, _ = conditioned(torch.zeros(1, 60, 40), control, conditioned.initial_state())
         return float(faces[0, 30:, INDEX["jawOpen"]].mean())
 
     with torch.no_grad():

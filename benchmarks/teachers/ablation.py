@@ -1,4 +1,4 @@
-"""What each part of the student's lesson brings.
+"""What each part of the student's loss brings.
 
 ``python -m benchmarks.teachers.ablation --runs DIR``
 
@@ -31,8 +31,9 @@ from quantize.evaluation.scoring import score
 from quantize.evaluation.test_clips import MADE_SILENCE, load_test_clips
 from quantize.export.to_onnx import load_student
 from quantize.training.run_settings import read_settings
+from quantize.training.student_config import StudentRun
 from quantize.training.student_emotion_head import SETTLED
-from quantize.training.train_student import StudentRun, train_student
+from quantize.training.train_student import train_student
 
 CHANGES: dict[str, dict[str, float]] = {
     "everything": {},
@@ -46,7 +47,7 @@ CHANGES: dict[str, dict[str, float]] = {
     "voices show the teacher's faces alone": {"share": 1.0},
     "voices without a face teach no faces": {"trust": 0.0},
 }
-SHARED = ("renditions", "phones.json", "lessons.npz")
+SHARED = ("renditions", "phones.json", "teacher_targets.npz")
 """What is the same in every run, and made by the first."""
 TEACHERS = Path("models/checkpoints")
 
@@ -57,10 +58,10 @@ def emotions(student: Student, clips: Sequence[Clip]) -> float:
     offered = sorted({EMOTIONS.index(c.emotion or "") for c in clips})
     choice, right = student.config.at(LOOKAHEAD), 0
     for clip in clips:
-        _, lesson, _ = student(
+        _, aux, _ = student(
             torch.from_numpy(features_of_clip(clip))[None], choice, student.initial_state()
         )
-        named = best(student.name_logits(lesson.heard.emotion[0, SETTLED:]), offered)
+        named = best(student.name_logits(aux.generator.emotion[0, SETTLED:]), offered)
         right += named == EMOTIONS.index(clip.emotion or "")
     return right / len(clips)
 

@@ -1,13 +1,11 @@
-"""What a trained student may be told besides the sound: words. Nothing but their columns moves.
+"""The stage after the fit: the generator learns what words and styles condition it to.
 
-Those of two layers are learned after everything else, on the frozen student, so that a face without
-words is to the last bit what it would be had nobody thought of them. Style, whose columns stand
-beside them, goes on to be learned.
+Only the columns of two layers that read them are learned, on the frozen student, so that a face
+without words is to the last bit what it was before. Styles, whose columns stand beside those of
+the words, are learned further.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,39 +13,33 @@ from torch import Tensor
 from tqdm import trange
 
 from models.student import Student
+from quantize.training.loop import Losses
 from quantize.training.schedules import cosine
 
-if TYPE_CHECKING:
-    from quantize.training.train_student import StudentWindows
-
-EPOCHS, RATE = 3, 1e-2
+RATE = 1e-2
 WORDED = 0.5
-"""Share of the streams that are told their words."""
+"""Share of the streams that are conditioned on their words in this stage."""
 
 
-def learn_conditioning(student: Student, streams: StudentWindows) -> None:
-    """Train the columns ``Generator.conditioning_columns`` in place: style goes on, words begin."""
+def learn_conditioning(student: Student, losses: Losses, steps: int, batch: int) -> None:
+    """Train the columns ``Generator.conditioning_columns`` in place, over windows with words."""
     generator = student.generator
     student.requires_grad_(False)
 
-    def only_steering(gradient: Tensor) -> Tensor:
+    def columns_alone(gradient: Tensor) -> Tensor:
         kept = torch.zeros_like(gradient)
         generator.conditioning_columns(kept).copy_(generator.conditioning_columns(gradient))
         return kept
 
-    hooks = [
-        w.requires_grad_(True).register_hook(only_steering) for w in generator.conditioned_weights()
-    ]
+    weights = generator.conditioned_weights()
+    hooks = [w.requires_grad_(True).register_hook(columns_alone) for w in weights]
     # Adam leaves alone what never had a gradient.
-    optimiser = torch.optim.Adam(generator.conditioned_weights(), lr=RATE)
-    streams.worded = WORDED
-    steps = EPOCHS * streams.steps
+    optimiser = torch.optim.Adam(weights, lr=RATE)
     rate = cosine(optimiser, steps)
     try:
         for step in (bar := trange(steps, desc="words")):
             torch.manual_seed(step)
-            rng = np.random.default_rng(step)
-            parts = streams.losses(student, step, rng, slice(0, streams.run.batch))
+            parts = losses(student, step, np.random.default_rng(step), slice(0, batch))
             loss = parts["shape"] + parts["velocity"] + parts["closure"]
             optimiser.zero_grad()
             loss.backward()
@@ -55,7 +47,6 @@ def learn_conditioning(student: Student, streams: StudentWindows) -> None:
             rate.step()
             bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     finally:
-        streams.worded = 0.0
         for hook in hooks:
             hook.remove()
         student.requires_grad_(True)

@@ -1,7 +1,7 @@
-"""The student's last lesson: the names of acted emotions. Only what the emotion is read from moves.
+"""The student's last stage: the names of acted emotions. Only what the emotion is read from moves.
 
-Streams hold an acted clip now and then, between others; here the finished student hears acted clips
-alone, each from silence, many at once. Its ears stay as the lips need them.
+Streams hold an acted clip now and then, between others; here the finished student takes acted clips
+alone, each from silence, many at once. The rest of it stays as the lips need it.
 """
 
 from __future__ import annotations
@@ -26,47 +26,49 @@ from quantize.training.teacher_targets import TeacherTargets
 
 log = logging.getLogger(__name__)
 
-STEPS, BATCH, RATE = 700, 32, 2e-3
+BATCH, RATE = 32, 2e-3
 DROPOUT = 0.1
 LONGEST = 4 * FPS
-"""Faces of a clip that are heard."""
+"""Faces of a clip that are used."""
 SETTLED = FPS // 2
-"""Faces before which nobody is asked."""
+"""Faces at the start of a clip at which the emotion is not read yet."""
 
 
 def train_emotion_head(
     student: Student,
     streams: Iterable[TrainingStream],
-    named: NDArray[np.int64],
-    taught: TeacherTargets,
+    labels: NDArray[np.int64],
+    teachers: TeacherTargets,
+    steps: int,
 ) -> None:
-    """Change in place what ``student`` reads the emotion from.
+    """Change in place what ``student`` reads the emotion from, in ``steps``.
 
-    ``named`` is each clip's emotion, or ``UNKNOWN``; the teacher's distribution is learned beside.
+    ``labels`` is each clip's index into ``EMOTIONS``, or ``UNKNOWN``; the teacher's distribution is
+    learned beside it.
     """
-    heard = [
+    found = [
         _features(student, stream, clip, at)
         for stream in streams
         for clip, at in spans(stream)
-        if named[clip] != UNKNOWN
+        if labels[clip] != UNKNOWN
     ]
-    if not heard:
-        log.info("no clip has an emotion's name: the emotion stays as the teacher told it")
+    if not found:
+        log.info("no clip has an emotion's name: the emotion stays as the teacher predicts it")
         return
-    features, clips, moments = (torch.stack(parts) for parts in zip(*heard, strict=True))
+    features, clips, times = (torch.stack(parts) for parts in zip(*found, strict=True))
     generator, rows = student.generator, slice(-student.config.mood, None)
     weight, bias = (p.detach()[rows].clone() for p in generator.shared.parameters())
     learned = [weight.requires_grad_(), bias.requires_grad_(), *generator.emotion.parameters()]
     optimiser = torch.optim.Adam(learned, lr=RATE)
-    rate = cosine(optimiser, STEPS)
+    rate = cosine(optimiser, steps)
     random = torch.Generator().manual_seed(0)
-    for _ in (bar := trange(STEPS, desc="emotions' names")):
+    for _ in (bar := trange(steps, desc="emotions' names")):
         at = torch.randint(len(features), (BATCH,), generator=random)
         x = features[at]
         kept = torch.rand(x.shape[0], 1, x.shape[2], generator=random) >= DROPOUT
-        moment = torch.relu(F.linear(x * kept / (1 - DROPOUT), weight, bias))
-        mood, _ = generator.mood(moment, generator.mood.initial_state(BATCH))
-        loss = _loss(student, generator.emotion(mood), clips[at], moments[at], named, taught)
+        current = torch.relu(F.linear(x * kept / (1 - DROPOUT), weight, bias))
+        mean, _ = generator.mood(current, generator.mood.initial_state(BATCH))
+        loss = _loss(student, generator.emotion(mean), clips[at], times[at], labels, teachers)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -78,7 +80,7 @@ def train_emotion_head(
 
 
 def spans(stream: TrainingStream) -> list[tuple[int, slice]]:
-    """Each clip of a stream and where it is said, without the pause before it."""
+    """Each clip of a stream and the faces it lasts, without the pause before it."""
     edges = np.flatnonzero(np.diff(stream.clip)) + 1
     bounds = zip([0, *edges], [*edges, len(stream.clip)], strict=True)
     return [(int(stream.clip[a]), slice(a, b)) for a, b in bounds if stream.clip[a] >= 0]
@@ -86,7 +88,7 @@ def spans(stream: TrainingStream) -> list[tuple[int, slice]]:
 
 @torch.no_grad()
 def _features(student: Student, stream: TrainingStream, clip: int, at: slice) -> tuple[Tensor, ...]:
-    """Features (LONGEST, C) of a clip heard from silence, its number and its moments (LONGEST,).
+    """Features (LONGEST, C) of a clip taken from silence, its number and times (LONGEST,).
 
     Where it is shorter its number is -1.
     """
@@ -96,26 +98,26 @@ def _features(student: Student, stream: TrainingStream, clip: int, at: slice) ->
     control = student.config.at(lookaheads[clip % len(lookaheads)])
     features, _ = student.generator.encode(mels, control, student.generator.initial_state()[:-1])
     numbers = np.pad(np.full(at.stop - at.start, clip), (0, rest), constant_values=-1)
-    moments = np.pad(stream.time[at], (0, rest))
     return (
         F.pad(features[0], (0, 0, 0, rest)),
         torch.from_numpy(numbers),
-        torch.from_numpy(moments),
+        torch.from_numpy(np.pad(stream.time[at], (0, rest))),
     )
 
 
 def _loss(
     student: Student,
-    said: Tensor,
+    predicted: Tensor,
     clips: Tensor,
-    moments: Tensor,
-    named: NDArray[np.int64],
-    taught: TeacherTargets,
+    times: Tensor,
+    labels: NDArray[np.int64],
+    teachers: TeacherTargets,
 ) -> Tensor:
-    """How far emotions (B, T, 2 D) are from their names, and from what the teacher said."""
-    said, clip, moment = said[:, SETTLED:], clips[:, SETTLED:].numpy(), moments[:, SETTLED:].numpy()
-    wanted = taught.emotion[taught.emotion_rows(clip, moment)]
-    names = torch.from_numpy(np.where(clip >= 0, named[clip], UNKNOWN))
-    apart = emotion_divergence(said, torch.from_numpy(wanted).float())
-    heard = torch.from_numpy(clip >= 0).float()
-    return class_loss(student.name_logits(said), names) + weighted_mean(apart, heard)
+    """How far emotions (B, T, 2 D) are from their names, and from the teacher's."""
+    predicted = predicted[:, SETTLED:]
+    clip, time = clips[:, SETTLED:].numpy(), times[:, SETTLED:].numpy()
+    target = torch.from_numpy(teachers.emotion[teachers.emotion_rows(clip, time)]).float()
+    names = torch.from_numpy(np.where(clip >= 0, labels[clip], UNKNOWN))
+    known = torch.from_numpy(clip >= 0).float()
+    divergence = weighted_mean(emotion_divergence(predicted, target), known)
+    return class_loss(student.name_logits(predicted), names) + divergence

@@ -1,13 +1,13 @@
-"""What the teachers say of every training clip, once, for the student to learn: ``lessons.npz``.
+"""Training clips to what the teachers predict of them, the student's targets.
 
 Faces (the mean over all teachers given), content features (of the first teacher), codes of the
-face (of the captured one where there is one) and the emotion as a distribution. All are placed in
-the clip's own time, so that a student that hears it at another tempo finds its place.
+face (of the captured one where there is one) and the emotion as a distribution. All are in the
+clip's own time, so that they are found again where it is spoken at another tempo. Computed once and
+kept as ``teacher_targets.npz``.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from edge.contract import FPS, Floats
 from edge.features import N_MELS
+from edge.files import atomic_write
 from models.codebook import SLOW, Codebook
 from models.embedding import Embedding
 from models.teacher import Teacher
@@ -32,17 +33,17 @@ from quantize.training.inference import EMOTION_HOP, EMOTION_WINDOW, embed, face
 
 @dataclass(frozen=True)
 class TeacherNetworks:
-    """Networks that hear whole clips."""
+    """Trained networks that run over whole clips."""
 
     faces: Sequence[Teacher]
-    """Their mean is the lesson; the first one's content features are learned too."""
+    """The mean of their faces is a target, and the first one's content features."""
     codebook: Codebook
     embedding: Embedding
 
 
 @dataclass(frozen=True)
 class TeacherTargets:
-    """All clips one after the other."""
+    """Targets of all clips, one after the other."""
 
     faces: NDArray[np.float16]
     """(F, 52) teachers' faces, 60 a second, in the common range."""
@@ -58,11 +59,9 @@ class TeacherTargets:
     """(clips + 1, 2) where each clip begins in ``faces`` (a multiple of 8) and in ``emotion``."""
 
     def save(self, path: Path) -> None:
-        """Write to a temporary file, then rename."""
-        partial = path.with_suffix(f".{os.getpid()}.part")  # other processes of torchrun write too
-        with partial.open("wb") as file:
+        """Write ``teacher_targets.npz``; processes of torchrun may do so at once."""
+        with atomic_write(path) as file:
             np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
-        partial.rename(path)
 
     @staticmethod
     def load(path: Path) -> TeacherTargets:
@@ -70,55 +69,54 @@ class TeacherTargets:
         with np.load(path) as stored:
             return TeacherTargets(**{f.name: stored[f.name] for f in fields(TeacherTargets)})
 
-    def face_rows(self, clip: NDArray[np.int32], moment: Floats) -> NDArray[np.int64]:
-        """Rows of ``faces`` at moments (seconds) of clips; half as much is a row of ``fast``.
+    def face_rows(self, clip: NDArray[np.int32], time: Floats) -> NDArray[np.int64]:
+        """Rows of ``faces`` at times (seconds) of clips; half as much is a row of ``fast``.
 
         Where ``clip`` is -1 the row means nothing.
         """
         first, last = self.starts[clip, 0], self.starts[clip + 1, 0] - 1
-        return np.clip(first + np.rint(moment * FPS).astype(np.int64) - 1, first, last)
+        return np.clip(first + np.rint(time * FPS).astype(np.int64) - 1, first, last)
 
-    def emotion_rows(self, clip: NDArray[np.int32], moment: Floats) -> NDArray[np.int64]:
+    def emotion_rows(self, clip: NDArray[np.int32], time: Floats) -> NDArray[np.int64]:
         """Rows of ``emotion``: of the window that ends there, because a student knows no later."""
         first, last = self.starts[clip, 1], self.starts[clip + 1, 1] - 1
-        row = ((moment - EMOTION_WINDOW / FPS) * FPS / EMOTION_HOP).astype(np.int64)
+        row = ((time - EMOTION_WINDOW / FPS) * FPS / EMOTION_HOP).astype(np.int64)
         return np.clip(first + row, first, last)
 
 
 def compute_targets(
-    spoken: Sequence[LoadedClip], teachers: TeacherNetworks, scales: dict[str, Scale]
+    clips: Sequence[LoadedClip], teachers: TeacherNetworks, scales: dict[str, Scale]
 ) -> TeacherTargets:
-    """Let the teachers hear every clip as it was recorded; minutes for an hour of speech."""
+    """Run the teachers over every clip as it was recorded; minutes for an hour of speech."""
     rows: dict[str, list[NDArray]] = {f.name: [] for f in fields(TeacherTargets)}
     starts = [(0, 0)]
-    for one in tqdm(spoken, desc="teachers listen"):
-        made = _lesson(one, teachers, scales)
-        for name, values in made.items():
+    for one in tqdm(clips, desc="teachers' targets"):
+        predicted = _targets_of(one, teachers, scales)
+        for name, values in predicted.items():
             rows[name].append(values)
-        faces, moods = starts[-1]
-        starts.append((faces + len(made["faces"]), moods + len(made["emotion"])))
+        faces, emotions = starts[-1]
+        starts.append((faces + len(predicted["faces"]), emotions + len(predicted["emotion"])))
     rows["starts"] = [np.array(starts)]
     return TeacherTargets(**{name: np.concatenate(parts) for name, parts in rows.items()})
 
 
 @torch.no_grad()
-def _lesson(
+def _targets_of(
     one: LoadedClip, teachers: TeacherNetworks, scales: dict[str, Scale]
 ) -> dict[str, NDArray]:
-    heard = teacher_features(one.sound, max(net.speech for net in teachers.faces))
-    heard = np.concatenate([heard, np.repeat(heard[-1:], -len(heard) % SLOW, axis=0)])
-    parts = [heard[:, : N_MELS + net.speech] for net in teachers.faces]
-    shown = [faces_of(net, part) for net, part in zip(teachers.faces, parts, strict=True)]
-    faces = np.mean(shown, axis=0)
-    content, _ = teachers.faces[0].content(torch.from_numpy(parts[0][None]))
-    truth = faces
+    features = teacher_features(one.sound, max(net.speech for net in teachers.faces))
+    features = np.concatenate([features, np.repeat(features[-1:], -len(features) % SLOW, axis=0)])
+    inputs = [features[:, : N_MELS + net.speech] for net in teachers.faces]
+    faces = np.mean([faces_of(*pair) for pair in zip(teachers.faces, inputs, strict=True)], axis=0)
+    content, _ = teachers.faces[0].content(torch.from_numpy(inputs[0][None]))
+    coded = faces
     clip, scale = one.clip, scales.get(one.clip.source)
     if clip.capture and scale:
-        live = seen_at_sixty(clip.capture, len(heard))[:, None] & scale.live
-        truth = np.where(live, targets(clip, scale, len(heard)), faces)
-    in_deviations = torch.from_numpy((truth / arkit_spread()).astype(np.float32))
+        live = seen_at_sixty(clip.capture, len(features))[:, None] & scale.live
+        coded = np.where(live, targets(clip, scale, len(features)), faces)
+    in_deviations = torch.from_numpy((coded / arkit_spread()).astype(np.float32))
     _, (slow, fast), _ = teachers.codebook(in_deviations[None])
-    mean, log_variance = embed(teachers.embedding, heard[:, :N_MELS])
+    mean, log_variance = embed(teachers.embedding, features[:, :N_MELS])
     return {
         "faces": faces.astype(np.float16),
         "content": content[0].numpy().astype(np.float16),
@@ -130,12 +128,12 @@ def _lesson(
 
 def with_teacher_faces(
     stream: TrainingStream,
-    lessons: TeacherTargets,
+    teachers: TeacherTargets,
     share: float,
     trust: float,
     captured: float = 0.0,
 ) -> TrainingStream:
-    """The same stream with likely faces where a voice was recorded without one.
+    """The same stream with likely faces as targets where a voice was recorded without one.
 
     ``share`` of the teachers' face and the rest of the mean captured face of the viseme: teachers
     know how sounds run into each other, but hesitate, so that their "oo" is less round than a real
@@ -144,18 +142,18 @@ def with_teacher_faces(
     """
     phones = with_phone_faces(stream, *viseme_poses(stream))
     alone = ~stream.live.any(1) & (stream.clip >= 0) & phones.live.any(1)
-    shown = lessons.faces[lessons.face_rows(stream.clip, stream.time)].astype(np.float32)
+    faces = teachers.faces[teachers.face_rows(stream.clip, stream.time)].astype(np.float32)
     known = stream.live & (stream.clip >= 0)[:, None]
     part = np.where(alone[:, None], np.float32(share), known * np.float32(captured))
     return replace(
         phones,
-        targets=phones.targets + part * (shown - phones.targets),
+        targets=phones.targets + part * (faces - phones.targets),
         trust=np.where(alone, np.float32(trust), phones.trust),
     )
 
 
 def code_neighbours(vectors: Tensor) -> Tensor:
-    """(K, K) what a teacher would have said instead of each code: softmax over -distance².
+    """(K, K) the chance of every code in place of each, for vectors (K, D): softmax of -distance².
 
     The temperature is half the mean squared distance to the nearest other code.
     """
