@@ -1,8 +1,8 @@
-"""A voice and a mood to codes, then to a face: DEEPTalk's generator (Kim et al., AAAI 2025), small.
+"""Content and emotion to codes, then to a face: DEEPTalk's generator (Kim et al. 2025), small.
 
 Slow codes are predicted from content and an emotion sample, fast codes from content and the slow
-codes chosen, and the frozen decoder of the codebook shows them. Temperature and seed act where the
-slow codes are drawn: greedy at 0, and the published code's Gumbel-softmax, whose temperature
+codes chosen, and the frozen decoder of the codebook makes the face. Temperature and seed act where
+the slow codes are drawn: greedy at 0, and the published code's Gumbel-softmax, whose temperature
 cancels out of its own argmax, is not used.
 """
 
@@ -53,8 +53,8 @@ class CodeGenerator(nn.Module):
 
     def encode(self, content: Tensor, emotion: Tensor) -> tuple[Tensor, Tensor]:
         """What both levels share (B, T/2, W), and slow logits (B, T/8, K)."""
-        mood = self.mood(emotion)[:, None].expand(-1, content.shape[1], -1)
-        x = self.enter(torch.cat([content, mood], dim=2))
+        emotion = self.mood(emotion)[:, None].expand(-1, content.shape[1], -1)
+        x = self.enter(torch.cat([content, emotion], dim=2))
         for block in self.common:
             x = block(x)
         y = self.stack(x.reshape(len(x), x.shape[1] * FAST // SLOW, -1))

@@ -179,8 +179,8 @@ class Codebook(nn.Module):
         known = self.slow_seen(slow.transpose(1, 2)).repeat_interleave(SLOW // FAST, dim=2)
         both = torch.cat([known, fine], dim=1)
         fast, fast_codes, fast_off = self.fast(self.to_fast(both).transpose(1, 2))
-        shown, _ = self.decode(slow, fast)
-        return shown, (slow_codes, fast_codes), slow_off + fast_off
+        decoded, _ = self.decode(slow, fast)
+        return decoded, (slow_codes, fast_codes), slow_off + fast_off
 
     def decode(
         self, slow: Tensor, fast: Tensor, state: tuple[Tensor, ...] | None = None

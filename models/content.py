@@ -1,10 +1,10 @@
-"""What is said, whoever says it: the content encoder of EmoTalk (Peng et al., ICCV 2023), small.
+"""Speech to content, whoever speaks: EmoTalk's content encoder (Peng et al., ICCV 2023), small.
 
 EmoTalk takes wav2vec2-large (315 M parameters, trained on thousands of hours). Ours is 3 M
-ConvNeXt blocks (Liu et al. 2022) over log-mel frames, taught on 270 voices to name the viseme
-spoken, also where the sound was masked out (HuBERT's task, Hsu et al. 2021, with aligned phones as
-the classes). Beside the mels it may hear the features of a ready-made recogniser, frozen as
-EmoTalk's. It sees the past and the future, about a second of each; teachers need not stream.
+ConvNeXt blocks (Liu et al. 2022) over log-mel frames, trained on 270 voices to classify the viseme,
+also where the sound was masked (HuBERT's task, Hsu et al. 2021, with aligned phones as the
+classes). Beside the mels it may take the features of a ready-made recogniser, frozen as EmoTalk's.
+It sees the past and the future, about a second of each; teachers need not stream.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ContentConfig:
     visemes: int = 15
     dropout: float = 0.15
     speech: int = 0
-    """Length of the speech encoder's features heard beside the mels; 0: mels alone."""
+    """Length of the speech encoder's features beside the mels; 0: mels alone."""
 
 
 class Block(nn.Module):
@@ -51,14 +51,14 @@ class Block(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the neighbourhood says."""
+        """Add what the block computes from the neighbourhood."""
         y = self.over_time(x.transpose(1, 2)).transpose(1, 2)
         y = self.down(F.gelu(self.up(self.norm(y))))
         return x + self.scale * self.drop(y)
 
 
 class ContentEncoder(nn.Module):
-    """heard (B, T, 40 + S), T even -> content (B, T/2, 160) at 30 a second, visemes (B, T, 15).
+    """features (B, T, 40 + S), T even -> content (B, T/2, 160) at 30 a second, visemes (B, T, 15).
 
     Mels, then S values of a speech feature; visemes are logits.
     """
@@ -81,9 +81,9 @@ class ContentEncoder(nn.Module):
         self.viseme_head = nn.Linear(config.content, config.visemes)
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
-        """Hear whole clips."""
-        mels, speech = heard.split([N_MELS, self.config.speech], dim=2)
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode whole clips."""
+        mels, speech = features.split([N_MELS, self.config.speech], dim=2)
         x = F.gelu(self.stem(mels.transpose(1, 2)).transpose(1, 2))
         x = F.gelu(self.pair(x.reshape(len(x), x.shape[1] // 2, -1)))
         if self.config.speech:
@@ -100,8 +100,8 @@ class ContentEncoder(nn.Module):
 def alone(x: Tensor, training: bool, share: float = 1 / 3) -> Tensor:
     """x (B, T, C), all zero in ``share`` of the batch while training.
 
-    So that what stands beside it is worth hearing alone: mels tell voices apart, which does not
-    help with a voice that nobody has met.
+    So that the network learns to use what stands beside it alone: mels tell voices apart, which
+    does not help with an unseen voice.
     """
     return x * (torch.rand(len(x), 1, 1) >= share) if training else x
 

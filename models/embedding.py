@@ -1,4 +1,4 @@
-"""How it is said: DEEPTalk's DEE, one probabilistic space for the emotion of speech and of faces.
+"""Speech and faces to emotion: DEEPTalk's DEE, one probabilistic space for both.
 
 Two encoders put a window of speech and a window of facial motion on the same sphere, each as a mean
 and a log-variance: a window that could be two emotions gets a wide one. Loss: the closed-form
@@ -74,10 +74,10 @@ class Embedding(nn.Module):
 
         DEEPTalk's loss: twice the cross entropy of every pair, and 1e-6 of the divergence.
         """
-        heard, seen = self.speech(speech), self.face(face)
-        pairs = F.binary_cross_entropy_with_logits(self.match(heard, seen), same)
-        loss = 2 * pairs + 1e-6 * (divergence(*heard) + divergence(*seen))
-        return loss, self.read(heard[0]), self.read(seen[0])
+        from_speech, from_face = self.speech(speech), self.face(face)
+        pairs = F.binary_cross_entropy_with_logits(self.match(from_speech, from_face), same)
+        loss = 2 * pairs + 1e-6 * (divergence(*from_speech) + divergence(*from_face))
+        return loss, self.read(from_speech[0]), self.read(from_face[0])
 
     def match(self, x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> Tensor:
         """Logits (B, B') that window i of ``x`` and j of ``y`` carry the same emotion.

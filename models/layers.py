@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 
 class CausalConv(nn.Module):
-    """A convolution over time that hears only the past.
+    """A convolution over time that sees only the past.
 
     x (B, T, C_in) or (B, C_in) and past (B, (kernel - 1) * C_in) -> y as long as x, new past. Of
-    ``beside``, as long as x with channels of its own, only the same frame is heard.
+    ``beside``, as long as x with channels of its own, only the same frame is seen.
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, beside: int = 0) -> None:
@@ -26,7 +26,7 @@ class CausalConv(nn.Module):
         self.linear = nn.Linear(kernel * channels_in + beside, channels_out)
 
     def initial_state(self, batch: int) -> Tensor:
-        """The past before anything was heard."""
+        """The past before the first frame."""
         return torch.zeros(batch, (self.kernel - 1) * self.channels)
 
     def forward(
@@ -56,7 +56,7 @@ class Gru(nn.Module):
         self.gru = nn.GRU(channels, hidden, batch_first=True)
 
     def initial_state(self, batch: int) -> Tensor:
-        """The hidden state before anything was heard."""
+        """The hidden state before the first frame."""
         return torch.zeros(batch, self.gru.hidden_size)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +71,7 @@ class Gru(nn.Module):
 
 
 class LeakyMean(nn.Module):
-    """The mean of what was heard, older frames counting less and less.
+    """The mean of past frames, older frames counting less and less.
 
     x (B, T, C) or (B, C), past (B, C) -> means as long as x, past. ``frames`` is the time constant;
     there are no weights.
@@ -82,7 +82,7 @@ class LeakyMean(nn.Module):
         self.channels, self.share = channels, 1 / frames
 
     def initial_state(self, batch: int) -> Tensor:
-        """The mean before anything was heard."""
+        """The mean before the first frame."""
         return torch.zeros(batch, self.channels)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:

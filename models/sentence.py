@@ -17,7 +17,7 @@ SIZE, LAYERS, HEADS, PIECES, LONGEST = 384, 6, 12, 30_522, 512
 class SentenceEncoder(nn.Module):
     """Word pieces (B, N) of one length, [CLS] and [SEP] among them -> states (B, N, 384).
 
-    BERT (Devlin et al. 2019): every state has heard the whole sentence. No padding, hence no mask.
+    BERT (Devlin et al. 2019): every state depends on the whole sentence. No padding, hence no mask.
     """
 
     def __init__(self, layers: int = LAYERS, pieces: int = PIECES) -> None:

@@ -24,7 +24,7 @@ from models.codebook import FAST, SLOW
 from models.layers import CausalConv, Gru, LeakyMean
 
 EMOTION_MEAN_FRAMES = 90
-"""Time constant of the emotion: 1.5 s, as long as the window that its teacher hears."""
+"""Time constant of the emotion: 1.5 s, as long as its teacher's window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class StudentConfig:
     shared: int = 64
     """What codes are read from."""
     mood: int = 32
-    """What is averaged over 1.5 s for the emotion to be read from; a moment tells little of it."""
+    """What is averaged over 1.5 s for the emotion to be read from; a single frame says little."""
     codes: int = 256
     """Entries of each level of the codebook (``CodebookConfig.codes``)."""
     slow: int = 48
@@ -87,7 +87,7 @@ class StudentConfig:
 
 
 class GeneratorOutput(NamedTuple):
-    """What the generator makes of the voice."""
+    """What the generator predicts from the voice."""
 
     latent: Tensor
     """(B, T, 48 + 64 + 56) expected vectors of the slow and the fast code, and the detail."""
@@ -140,7 +140,7 @@ class Generator(nn.Module):
         return weight[:, -self._layout.size :][:, self._layout.optional]
 
     def initial_state(self, batch: int = 1) -> tuple[Tensor, ...]:
-        """State before anything was heard, in the order ``forward`` takes it."""
+        """State before the first frame, in the order ``forward`` takes it."""
         return tuple(getattr(self, name).initial_state(batch) for name in self.STATE_NAMES)
 
     def forward(
@@ -150,14 +150,14 @@ class Generator(nn.Module):
         alone = mels.shape[1] == 1
         if alone and control.dim() == 3:
             control = control[:, 0]
-        features, heard = self.encode(mels[:, 0] if alone else mels, control, state[:-1])
-        out, mood = self.read(features, state[-1])
-        return out, (*heard, mood)
+        features, encoded = self.encode(mels[:, 0] if alone else mels, control, state[:-1])
+        out, emotion = self.read(features, state[-1])
+        return out, (*encoded, emotion)
 
     def encode(
         self, mels: Tensor, control: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Everything but the outputs: features (B, T, F), state but for the mood.
+        """Everything but the outputs: features (B, T, F), state without that of ``mood``.
 
         mels (B, T, 40) and control (B, C) or (B, T, C); or mels (B, 40) for one frame, which gives
         features (B, F).
@@ -175,18 +175,18 @@ class Generator(nn.Module):
         return torch.cat([x, self.drop(y), control], dim=-1), (near, wide, slow, deep)
 
     def read(self, features: Tensor, past: Tensor) -> tuple[GeneratorOutput, Tensor]:
-        """The outputs, from features and the mood so far; and the mood."""
-        shared, detail, moment = self.shared(features).split(self.parts, dim=-1)
+        """The outputs from features, and the state of ``mood`` after them."""
+        shared, detail, current = self.shared(features).split(self.parts, dim=-1)
         if self.training:
             # The emotion makes do with what the lips need: its gradient would cost them more than
             # it gains, because few voices have an emotion at all.
             rows = slice(-self.parts[2], None)
-            moment = F.linear(features.detach(), self.shared.weight[rows], self.shared.bias[rows])
-        mood, past = self.mood(torch.relu(moment), past)
+            current = F.linear(features.detach(), self.shared.weight[rows], self.shared.bias[rows])
+        mean, past = self.mood(torch.relu(current), past)
         codes = self.codes(torch.relu(shared))
         slow, fast = codes.chunk(2, dim=-1)
         latent = torch.cat([*self.vectors(slow.softmax(-1), fast.softmax(-1)), detail], dim=-1)
-        return GeneratorOutput(latent, codes, self.emotion(mood)), past
+        return GeneratorOutput(latent, codes, self.emotion(mean)), past
 
     def vectors(self, slow: Tensor, fast: Tensor) -> tuple[Tensor, Tensor]:
         """Chances of the codes, (..., 256) each, to expected vectors (..., 48) and (..., 64)."""
@@ -257,7 +257,7 @@ class AuxOutputs(NamedTuple):
 
     generator: GeneratorOutput
     visemes: Tensor
-    """(B, T, 15) logits of the viseme spoken."""
+    """(B, T, 15) logits of the viseme."""
     content: Tensor
     """(B, T, 160) the teacher's content feature."""
 
@@ -281,7 +281,7 @@ class Student(nn.Module):
         return logits
 
     def initial_state(self, batch: int = 1) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """State of both networks before anything was heard."""
+        """State of both networks before the first frame."""
         return self.generator.initial_state(batch), self.decoder.initial_state(batch)
 
     def forward(
@@ -293,7 +293,7 @@ class Student(nn.Module):
         """mels (B, T, 40), control as the generator -> weights (B, T, 52), outputs, state."""
         *before, past = state[0]
         features, generator = self.generator.encode(mels, control, tuple(before))
-        out, mood = self.generator.read(features, past)
+        out, emotion = self.generator.read(features, past)
         latent = out.latent
         if self.training:
             rows = torch.rand(len(mels), 1, 1) < self.config.sampled
@@ -302,4 +302,4 @@ class Student(nn.Module):
             latent = torch.cat([torch.where(rows, drawn, mean), detail], dim=2)
         weights, decoder = self.decoder(latent, state[1])
         aux = AuxOutputs(out, self.viseme_head(features), self.content_head(features))
-        return weights, aux, ((*generator, mood), decoder)
+        return weights, aux, ((*generator, emotion), decoder)

@@ -1,6 +1,6 @@
-"""What is said and how, taken apart and put together again: EmoTalk (Peng et al., ICCV 2023).
+"""Speech to content and emotion, and both to a face: EmoTalk (Peng et al., ICCV 2023).
 
-Two encoders hear the same voice; a fusion decoder makes the face. Crossing them (the words of one
+Two encoders take the same voice; a fusion decoder makes the face. Crossing them (the content of one
 clip, the emotion of another) is trained, so each branch learns to leave the other's part out.
 """
 
@@ -59,7 +59,7 @@ class EmotionEncoder(nn.Module):
         self.drop = nn.Dropout(2 * config.dropout)
 
     def forward(self, mels: Tensor) -> tuple[Tensor, Tensor]:
-        """Hear whole clips, or windows of them."""
+        """Encode whole clips, or windows of them."""
         x = F.gelu(self.stem(mels.transpose(1, 2)).transpose(1, 2))
         for block in self.blocks:
             x = block(x)
@@ -96,31 +96,31 @@ class FusionDecoder(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, content: Tensor, emotion: Tensor, level: Tensor, style: Tensor) -> Tensor:
-        """Fuse and show."""
+        """Fuse."""
         lips = at_sixty(content)
         lips = F.gelu(self.content(self.drop(lips).transpose(1, 2)).transpose(1, 2))
-        mood = torch.relu(self.emotion(at_sixty(emotion)))
-        x = torch.cat([lips, mood, self.level(level), self.style(style)], dim=2)
+        emotion_features = torch.relu(self.emotion(at_sixty(emotion)))
+        x = torch.cat([lips, emotion_features, self.level(level), self.style(style)], dim=2)
         x = lips + F.gelu(self.mix(x))
         faces: Tensor = self.out(self.drop(x))
         return faces
 
 
 class TeacherOutput(NamedTuple):
-    """What a teacher makes of words and a mood."""
+    """What a teacher predicts."""
 
     faces: Tensor
     """(B, T, 52) in standard deviations of speech."""
     visemes: Tensor
-    """(B, T, 15) logits of what is said."""
+    """(B, T, 15) logits of the visemes."""
     emotions: Tensor
-    """(B, 8) logits of what is felt."""
+    """(B, 8) logits of the emotion of the window."""
     content: Tensor
-    """(B, T/2, 160) content features of what is said."""
+    """(B, T/2, 160) content features."""
 
 
 class Teacher(nn.Module):
-    """Both encoders and the fusion decoder. Not causal: it hears whole clips."""
+    """Both encoders and the fusion decoder. Not causal: it takes whole clips."""
 
     def __init__(self, config: TeacherConfig | None = None) -> None:
         super().__init__()
@@ -132,19 +132,24 @@ class Teacher(nn.Module):
 
     @property
     def speech(self) -> int:
-        """Length S of the speech encoder's features that it hears beside the mels."""
+        """Length S of the speech encoder's features that it takes beside the mels."""
         return self.config.content.speech
 
     def forward(
-        self, said: Tensor, felt: Tensor, level: Tensor, style: Tensor, text: Tensor | None = None
+        self,
+        content_from: Tensor,
+        emotion_from: Tensor,
+        level: Tensor,
+        style: Tensor,
+        text: Tensor | None = None,
     ) -> TeacherOutput:
-        """Words of one window, emotion of another, both (B, T, 40 + S) as the content is heard.
+        """Content of one window, emotion of another, both windows features (B, T, 40 + S).
 
         The same window twice is EmoTalk's self-reconstruction. ``text`` (B, T, 384) are the
-        embeddings of the words of ``said``, for a teacher with a text branch.
+        embeddings of the words of ``content_from``, for a teacher with a text branch.
         """
-        content, visemes = self.content(said)
-        emotion, logits = self.emotion(felt[..., :N_MELS])
+        content, visemes = self.content(content_from)
+        emotion, logits = self.emotion(emotion_from[..., :N_MELS])
         faces = self.decoder(content, emotion, level, style)
         if text is not None:
             assert self.text is not None, "this teacher was made without a text branch"

@@ -3,7 +3,7 @@
 Fan et al. (Joint Audio-Text Model for Expressive Speech-Driven 3D Facial Animation, PACMCGIT 2022)
 give contextual text embeddings to a speech-driven face, because sound alone does not settle the
 upper half. Their architecture is not published. Ours: embeddings of the words on the faces where
-they are said, a small projection, and a gate that the voice and the mood open or close.
+they are spoken, a small projection, and a gate that voice and emotion open or close.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TextBranch(nn.Module):
     """
 
     REACH = 15
-    """Faces (a quarter of a second) that a word acts before and after it is said."""
+    """Faces (a quarter of a second) that a word acts before and after it is spoken."""
 
     def __init__(self, content: int, emotion: int, width: int = 32) -> None:
         super().__init__()
@@ -47,11 +47,11 @@ class TextBranch(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, words: Tensor, content: Tensor, emotion: Tensor) -> Tensor:
-        """Weigh the words by what is heard; in training half of the clips are left without."""
+        """Weigh the words by the voice; in training half of the clips are left without."""
         if self.training:
             words = words * (torch.rand(len(words), 1, 1) >= DROPPED)
-        said = self.around(self.project(words).transpose(1, 2)).transpose(1, 2)
-        gate = torch.sigmoid(self.gate(torch.cat([content, emotion, said], dim=2)))
-        moved = self.out(gate * F.gelu(said))
-        offset = moved.new_zeros(*moved.shape[:2], len(ARKIT_52))
-        return offset.index_copy(2, torch.tensor(UPPER), moved)
+        around = self.around(self.project(words).transpose(1, 2)).transpose(1, 2)
+        gate = torch.sigmoid(self.gate(torch.cat([content, emotion, around], dim=2)))
+        upper = self.out(gate * F.gelu(around))
+        offset = upper.new_zeros(*upper.shape[:2], len(ARKIT_52))
+        return offset.index_copy(2, torch.tensor(UPPER), upper)

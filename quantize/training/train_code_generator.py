@@ -1,4 +1,4 @@
-"""The teacher's ears and the codebook's motion to the generator: ``edge-quantize train generator``.
+"""A teacher's content and a codebook's motion to the generator: ``edge-quantize train generator``.
 
 Content comes from a trained teacher, emotion from a trained embedding, codes from a trained
 codebook; all three stay as they are, as in DEEPTalk. Captured talkers give true codes; acted
@@ -91,38 +91,38 @@ def open_generator(checkpoint: Path) -> tuple[CodeGenerator, FrozenNetworks]:
 
 @dataclass(frozen=True)
 class TeacherFeatures:
-    """A voice as the generator meets it."""
+    """A clip's inputs of the generator."""
 
     content: Tensor
     """(1, T/2, C), T the next multiple of 8."""
     mean: Tensor
-    """(1, W) on the sphere: the mood of the whole clip."""
+    """(1, W) on the sphere: the emotion of the whole clip."""
     log_variance: Tensor
     """(1, W)"""
     faces: int
 
 
 @torch.no_grad()
-def teacher_features_of(parts: FrozenNetworks, heard: Floats) -> TeacherFeatures:
-    """What is said in a clip (faces, 40 + S) and how; its last sound goes on for up to 7 faces."""
-    rest = -len(heard) % SLOW
+def teacher_features_of(parts: FrozenNetworks, features: Floats) -> TeacherFeatures:
+    """Content and emotion of a clip (T, 40 + S); its last frame is repeated up to 7 times."""
+    rest = -len(features) % SLOW
     content, _ = parts.teacher.content(
-        torch.from_numpy(np.pad(heard, ((0, rest), (0, 0)), "edge"))[None]
+        torch.from_numpy(np.pad(features, ((0, rest), (0, 0)), "edge"))[None]
     )
-    mean, log_variance = embed(parts.embedding, heard[:, :N_MELS])
+    mean, log_variance = embed(parts.embedding, features[:, :N_MELS])
     return TeacherFeatures(
-        content, whole_clip(mean), log_variance.mean(0, keepdim=True), len(heard)
+        content, whole_clip(mean), log_variance.mean(0, keepdim=True), len(features)
     )
 
 
 def whole_clip(mean: Tensor) -> Tensor:
-    """The mood (1, W) of a whole clip from its windows' (N, W), on the sphere again."""
+    """The emotion (1, W) of a whole clip from its windows' (N, W), on the sphere again."""
     return F.normalize(mean.mean(0, keepdim=True), dim=1)
 
 
 @dataclass(frozen=True)
 class GeneratorBatch:
-    """One clip as the generator meets it; T a multiple of 8."""
+    """One clip's inputs and targets; T a multiple of 8."""
 
     content: Tensor
     """(T/2, C)"""
@@ -140,24 +140,24 @@ class GeneratorBatch:
 
 @torch.no_grad()
 def draw_batch(
-    clip: Clip, heard: Floats, parts: FrozenNetworks, scales: dict[str, Scale]
+    clip: Clip, features: Floats, parts: FrozenNetworks, scales: dict[str, Scale]
 ) -> GeneratorBatch | None:
-    """What one clip teaches, or ``None`` if it is too short or has no face to show."""
+    """One clip's inputs and targets, or ``None`` if it is too short or has no face."""
     if clip.capture and clip.source in scales:
         faces = face_of(clip, scales[clip.source])
         live = np.broadcast_to(scales[clip.source].live, faces.shape).astype(np.float32)
     elif clip.emotion:
-        faces = faces_of(parts.teacher, heard, len(LEVELS) - 1) / arkit_spread()
+        faces = faces_of(parts.teacher, features, len(LEVELS) - 1) / arkit_spread()
         live = np.ones_like(faces)
     else:
         return None
-    count = min(len(heard), len(faces)) // SLOW * SLOW
+    count = min(len(features), len(faces)) // SLOW * SLOW
     if count < SPAN:
         return None
     faces, live = faces[:count], live[:count]
-    content, _ = parts.teacher.content(torch.from_numpy(heard[None, :count]))
+    content, _ = parts.teacher.content(torch.from_numpy(features[None, :count]))
     _, (slow, fast), _ = parts.codebook(torch.from_numpy(faces * live)[None])
-    emotion = embed(parts.embedding, heard[:, :N_MELS])
+    emotion = embed(parts.embedding, features[:, :N_MELS])
     return GeneratorBatch(content[0], emotion, slow[0], fast[0], faces, live)
 
 
@@ -167,18 +167,18 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
     parts = FrozenNetworks.read(Path(run.teacher), Path(run.embedding), Path(run.codebook))
     clips, _ = load([Path(d) for d in run.data])
     scales = fit_scales([c for c in clips if c.split == "train"], ARKIT_52)
-    spoken = [c for c in clips if c.audio and c.split != "test" and (c.capture or c.emotion)]
-    lessons: dict[str, list[GeneratorBatch]] = {"train": [], "validation": []}
-    for clip in tqdm(spoken, desc="listening"):
+    used = [c for c in clips if c.audio and c.split != "test" and (c.capture or c.emotion)]
+    examples: dict[str, list[GeneratorBatch]] = {"train": [], "validation": []}
+    for clip in tqdm(used, desc="features"):
         made = draw_batch(clip, features_of_clip(clip, parts.teacher.speech), parts, scales)
         if made:
-            lessons[clip.split].append(made)
-    if not lessons["train"]:
+            examples[clip.split].append(made)
+    if not examples["train"]:
         raise DataError("no clip of 1.6 s or more with a face or a labelled emotion")
 
     def losses(net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
         chosen = [
-            lessons["train"][int(k)] for k in rng.integers(len(lessons["train"]), size=run.batch)
+            examples["train"][int(k)] for k in rng.integers(len(examples["train"]), size=run.batch)
         ]
         content, emotion, slow, fast = [], [], [], []
         for one in chosen[rows]:
@@ -188,19 +188,19 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
             fast.append(one.fast[at // FAST : (at + SPAN) // FAST])
             mean, log_variance = (x[int(rng.integers(len(x)))] for x in one.emotion)
             emotion.append(sample(mean, log_variance))
-        truth = torch.stack(slow)
-        known = parts.codebook.slow.lookup(truth)
+        slow_codes = torch.stack(slow)
+        known = parts.codebook.slow.lookup(slow_codes)
         with torch.autocast("cpu", torch.bfloat16):
             slow_logits, fast_logits = net(torch.stack(content), torch.stack(emotion), known)
-        said = torch.stack(fast).flatten()
+        fast_codes = torch.stack(fast).flatten()
         return {
-            "slow": F.cross_entropy(slow_logits.float().flatten(0, 1), truth.flatten()),
-            "fast": F.cross_entropy(fast_logits.float().flatten(0, 1), said),
+            "slow": F.cross_entropy(slow_logits.float().flatten(0, 1), slow_codes.flatten()),
+            "fast": F.cross_entropy(fast_logits.float().flatten(0, 1), fast_codes),
         }
 
     def judge(net: nn.Module) -> dict[str, float]:
         assert isinstance(net, CodeGenerator)
-        return score(net, parts.codebook, lessons["validation"])
+        return score(net, parts.codebook, examples["validation"])
 
     schedule = Schedule(run.steps, run.batch, run.rate, every=250, seed=run.seed)
     net = CodeGenerator(run.model, parts.codebook)
@@ -211,14 +211,14 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
 def score(
     net: CodeGenerator, codebook: Codebook, held: Sequence[GeneratorBatch]
 ) -> dict[str, float]:
-    """Means over clips held back: r of the greedy jaw, and how surprised each level is."""
+    """Means over clips held back: r of the greedy jaw, and the cross entropy of each level."""
     jaw, rows = INDEX["jawOpen"], []
     for one in held:
         content, emotion = one.content[None], whole_clip(one.emotion[0])
-        shown = generate(net, codebook, content, emotion)[0]
-        r = correlation(shown[:, [jaw]], torch.from_numpy(one.faces)[:, [jaw]])
+        predicted = generate(net, codebook, content, emotion)[0]
+        r = correlation(predicted[:, [jaw]], torch.from_numpy(one.faces)[:, [jaw]])
         slow, fast = net(content, emotion, codebook.slow.lookup(one.slow[None]))
-        surprise = F.cross_entropy(slow[0], one.slow), F.cross_entropy(fast[0], one.fast)
-        rows.append((float(r[0]), *map(float, surprise)))
+        entropy = F.cross_entropy(slow[0], one.slow), F.cross_entropy(fast[0], one.fast)
+        rows.append((float(r[0]), *map(float, entropy)))
     names = ("jaw", "held_slow", "held_fast")
     return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}

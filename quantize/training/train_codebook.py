@@ -1,7 +1,7 @@
 """Captured motion to the two codebooks: ``edge-quantize train codebook``.
 
-Every capture teaches, with sound or without: the paired ones how lips move, the silent iPhone takes
-how brows, eyes and cheeks do.
+Every capture is used, with sound or without: the paired ones for the lips, the silent iPhone takes
+for brows, eyes and cheeks.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
     keep_settings(out, {"train": "codebook"} | plain_settings(run))
     clips, _ = load([Path(d) for d in run.data])
     training = [c for c in clips if c.split == "train"]
-    taught = motion(training, training)
+    captures = motion(training, training)
     if run.teacher:
-        taught = with_spoken(taught, training, Path(run.teacher), run.seed)
+        captures = with_spoken(captures, training, Path(run.teacher), run.seed)
     held_clips = [c for c in clips if c.split == "validation"]
-    held = motion(held_clips, training) if any(c.capture for c in held_clips) else taught
-    pools = [np.flatnonzero(taught.source[:-WINDOW] == k) for k in np.unique(taught.source)]
+    held = motion(held_clips, training) if any(c.capture for c in held_clips) else captures
+    pools = [np.flatnonzero(captures.source[:-WINDOW] == k) for k in np.unique(captures.source)]
 
     ones = torch.ones(len(ARKIT_52))  # faces are in deviations already
 
@@ -68,12 +68,12 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
         # Every system as often: four minutes of iPhone takes have all the brows there are.
         starts = [rng.choice(pools[k % len(pools)]) for k in range(run.batch)]
         at = np.array(starts)[rows, None] + np.arange(WINDOW)
-        faces = torch.from_numpy(taught.faces[at])
-        live = torch.from_numpy(taught.live[at].astype(np.float32))
-        shown, _, commitment = net(faces * live)
+        faces = torch.from_numpy(captures.faces[at])
+        live = torch.from_numpy(captures.live[at].astype(np.float32))
+        decoded, _, commitment = net(faces * live)
         return {
-            "shape": shape_loss(shown, faces, live, ones),
-            "velocity": run.velocity * velocity_loss(shown, faces, live, ones),
+            "shape": shape_loss(decoded, faces, live, ones),
+            "velocity": run.velocity * velocity_loss(decoded, faces, live, ones),
             "commitment": run.commitment * commitment,
         }
 
@@ -87,19 +87,19 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
 
 
 def with_spoken(captured: Motion, clips: Sequence[Clip], teacher: Path, seed: int) -> Motion:
-    """Captures, and a teacher's faces of all clips with sound, in a mood or none, as one system.
+    """Captures, and a teacher's faces of all clips with sound (any emotion), as one system.
 
-    Codes of captures alone lose what a teacher shows: its lips of unseen voices fell from .72 to
+    Codes of captures alone lose what a teacher predicts: its lips of unseen voices fell from .72 to
     .59 (mean AUC of the viseme contrasts).
     """
     net = open_run(teacher, "teacher", Teacher, TeacherConfig)
     rng = np.random.default_rng(seed)
-    shown = [
+    predicted = [
         faces_of(net, features_of_clip(clip, net.speech), int(rng.integers(len(LEVELS))))
         / arkit_spread()
-        for clip in tqdm([c for c in clips if c.audio], desc="teacher listens")
+        for clip in tqdm([c for c in clips if c.audio], desc="teacher's faces")
     ]
-    faces = np.clip(np.concatenate(shown), *RANGE).astype(np.float32)
+    faces = np.clip(np.concatenate(predicted), *RANGE).astype(np.float32)
     return Motion(
         np.concatenate([captured.faces, faces]),
         np.concatenate([captured.live, np.ones(faces.shape, bool)]),
@@ -109,25 +109,25 @@ def with_spoken(captured: Motion, clips: Sequence[Clip], teacher: Path, seed: in
 
 @torch.no_grad()
 def through(net: Codebook, held: Motion) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
-    """Faces as the codes show them (T, 52), slow and fast codes; T cut to a multiple of 8."""
+    """Faces decoded from their codes (T, 52), slow and fast codes; T cut to a multiple of 8."""
     count = len(held.faces) // SLOW * SLOW
-    seen = torch.from_numpy((held.faces * held.live)[None, :count])
-    shown, (slow, fast), _ = net(seen)
-    return shown[0].numpy(), slow[0].numpy(), fast[0].numpy()
+    faces = torch.from_numpy((held.faces * held.live)[None, :count])
+    decoded, (slow, fast), _ = net(faces)
+    return decoded[0].numpy(), slow[0].numpy(), fast[0].numpy()
 
 
-def explained(shown: Floats, held: Motion) -> float:
-    """Share of the variance (about 0, in deviations) of live channels that ``shown`` keeps."""
-    live, truth = held.live[: len(shown)], held.faces[: len(shown)]
-    return float(1 - ((shown - truth) ** 2)[live].sum() / (truth**2)[live].sum())
+def explained(decoded: Floats, held: Motion) -> float:
+    """Share of the variance (about 0, in deviations) of live channels that ``decoded`` keeps."""
+    live, truth = held.live[: len(decoded)], held.faces[: len(decoded)]
+    return float(1 - ((decoded - truth) ** 2)[live].sum() / (truth**2)[live].sum())
 
 
 def measure(net: Codebook, held: Motion) -> dict[str, float]:
     """Explained variance over live channels, and the share of each level's codes that is used."""
-    shown, slow, fast = through(net, held)
+    decoded, slow, fast = through(net, held)
     codes = net.config.codes
     return {
-        "explained": explained(shown, held),
+        "explained": explained(decoded, held),
         "slow_used": len(np.unique(slow)) / codes,
         "fast_used": len(np.unique(fast)) / codes,
     }

@@ -1,8 +1,8 @@
 """Acted speech to the emotion embedding: ``edge-quantize train emotion``.
 
-No legal recording pairs emotional speech with an emotional face. The speech side hears actors
-(EMO-DB). The face side therefore sees *described* faces: captured neutral talking plus the action
-units that FACS/EMFACS give for the emotion (``edge/emotion.yaml``), never a filmed emotion.
+No legal recording pairs emotional speech with an emotional face. The speech side is trained on
+actors (EMO-DB), the face side therefore on *described* faces: captured neutral talking plus the
+action units that FACS/EMFACS give for the emotion (``edge/emotion.yaml``), never a filmed emotion.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class EmotionRun:
     held: tuple[str, ...] = ("emodb_13", "emodb_14")
     """Speakers that only judge. (Speakers 15 and 16 are the test and not even that.)"""
     renditions: int = 8
-    """Other voices and rooms that the speech is heard in."""
+    """How often the speech is rendered in other voices and rooms."""
     steps: int = 3000
     batch: int = 64
     rate: float = 1e-3
@@ -67,13 +67,13 @@ def train_emotion(run: EmotionRun, out: Path) -> nn.Module:
         raise DataError("no clip with a labelled emotion; give a folder such as EMO-DB's")
     captured = [c for c in clips if c.capture and c.split == "train"]
     talking = motion([c for c in captured if c.audio], captured)
-    heard = load_audio([c for c in acted if c.speaker not in run.held], out / "phones.json")
-    speech = [_rendition(heard, run, out, k) for k in range(run.renditions)]
+    acted_clips = load_audio([c for c in acted if c.speaker not in run.held], out / "phones.json")
+    speech = [_rendition(acted_clips, run, out, k) for k in range(run.renditions)]
     held = [
         (render_as_recorded(s, {}).mels, EMOTIONS.index(s.clip.emotion or ""))
         for s in load_audio([c for c in acted if c.speaker in run.held], out / "phones.json")
     ]
-    labels = np.array([EMOTIONS.index(s.clip.emotion or "") for s in heard])
+    labels = np.array([EMOTIONS.index(s.clip.emotion or "") for s in acted_clips])
 
     def losses(net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
         mels, emotion = speech_windows(speech, labels, run.batch, rng)
@@ -82,11 +82,11 @@ def train_emotion(run: EmotionRun, out: Path) -> nn.Module:
         noisy = mask_bands(noisy + 0.1 * torch.randn_like(noisy))
         named = torch.from_numpy(emotion[rows])
         same = (named[:, None] == named[None]).float()
-        match, said, shown = net(noisy, torch.from_numpy(faces[rows]), same)
+        match, speech_logits, face_logits = net(noisy, torch.from_numpy(faces[rows]), same)
         return {
             "match": match,
-            "speech": run.classify * F.cross_entropy(said, named),
-            "face": run.classify * F.cross_entropy(shown, named),
+            "speech": run.classify * F.cross_entropy(speech_logits, named),
+            "face": run.classify * F.cross_entropy(face_logits, named),
         }
 
     def judge(net: nn.Module) -> dict[str, float]:
@@ -98,10 +98,10 @@ def train_emotion(run: EmotionRun, out: Path) -> nn.Module:
     return fit(Embedding(run.model), out, schedule, losses, judge)
 
 
-def _rendition(heard: Sequence[LoadedClip], run: EmotionRun, out: Path, k: int) -> TrainingStream:
+def _rendition(clips: Sequence[LoadedClip], run: EmotionRun, out: Path, k: int) -> TrainingStream:
     path = out / f"speech{k}.npz"
     if not path.exists():
-        render_all(heard, {}, read_rooms(run.noise), run.seed * 1000 + k, {}).save(path)
+        render_all(clips, {}, read_rooms(run.noise), run.seed * 1000 + k, {}).save(path)
     return TrainingStream.load(path)
 
 
@@ -113,9 +113,9 @@ def speech_windows(
     clip = stream.clip
     first, last = clip[:-EMOTION_WINDOW], clip[EMOTION_WINDOW:]
     inside = np.flatnonzero((first >= 0) & (first == last))
-    spoken = labels[clip[inside]]
-    kinds = np.unique(spoken)
-    pools = [inside[spoken == k] for k in kinds]
+    emotion = labels[clip[inside]]
+    kinds = np.unique(emotion)
+    pools = [inside[emotion == k] for k in kinds]
     starts = np.array([rng.choice(pools[i % len(pools)]) for i in rng.permutation(batch)])
     return stream.mels[starts[:, None] + np.arange(EMOTION_WINDOW)], labels[clip[starts]]
 
