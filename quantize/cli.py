@@ -11,168 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from edge.contract import ConfigError, EdgeError, InputError, MissingError
-from edge.inference.build import arguments, build_asked
-
-EXAMPLES = """\
-examples:
-  edge-quantize prepare --data ~/videos --face-model face_landmarker.task --out prepared
-  edge-quantize train teacher --data prepared --out runs/teacher       (needs no recordings)
-  edge-quantize train --data ~/takes --out runs/mine --epochs 30
-  edge-quantize train --config runs/mine/run.yaml --out runs/mine      (goes on where it stopped)
-  edge-quantize train teacher --data DATA/emodb --data DATA/grid --out runs/teacher
-  torchrun --nproc-per-node 2 -m quantize.cli train codebook --data DATA/takes --out runs/codes
-  edge-quantize export runs/mine/checkpoint.pt --out mybundle
-  edge-quantize quantize runs/mine/checkpoint.pt --out mybundle        (also fp16 and int8)
-  edge-quantize lint mybundle/*.onnx
-  edge-quantize evaluate mybundle --data DATA
-  edge-quantize compare mybundle --data DATA --out report
-  edge-run --bundle mybundle --mic file:speech.wav --offline --record face.csv
-"""
+from edge.inference.build import build_asked
+from quantize import arguments
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The command line; ``run`` of what it parses is the function of the verb."""
     p = argparse.ArgumentParser(
         "edge-quantize",
         description="Recordings of voices and faces to a bundle that edge-run runs.",
-        epilog=EXAMPLES,
+        epilog=arguments.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = p.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    prepare = verbs.add_parser("prepare", help="videos, takes, recordings to shards of features")
-    prepare.add_argument(
-        "--data", action="append", required=True, type=Path, metavar="DIR",
-        help="videos, Live Link Face takes or recordings; repeatable",
-    )  # fmt: skip
-    prepare.add_argument("--out", required=True, type=Path, metavar="DIR")
-    prepare.add_argument(
-        "--face-model", type=Path, metavar="FILE", help="MediaPipe's face_landmarker.task"
-    )
-    prepare.add_argument("--noise", metavar="DIR", help="noise/ and rir/ to mix in")
-    prepare.add_argument(
-        "--renditions", type=int, default=1, metavar="N", help="1: as recorded; more: other voices"
-    )
-    prepare.add_argument("--seed", type=int, default=0, metavar="N")
-    prepare.add_argument(
-        "--speech", action="store_true", help="also what a teacher with a speech encoder hears"
-    )
-    prepare.set_defaults(run=_prepare)
-
-    train = verbs.add_parser(
-        "train",
-        help="recordings to a trained student, or to one of its teachers",
-        description="Resumable: the same command goes on where it stopped. Under torchrun a "
-        "batch is shared among its processes.",
-    )
-    train.add_argument(
-        "what",
-        nargs="?",
-        default="student",
-        choices=("student", "codebook", "emotion", "teacher", "generator"),
-        help="(default: %(default)s)",
-    )
-    _run_options(train, "recordings (repeatable) or prepared shards", "of a student or teacher")
-    train.add_argument("--steps", type=int, metavar="N", help="of the others")
-    for part in ("teacher", "embedding", "codebook"):
-        train.add_argument(f"--{part}", metavar="CHECKPOINT", help="what a generator stands on")
-    train.set_defaults(run=_train)
-
-    distill = verbs.add_parser(
-        "distill",
-        help="teachers and recordings to a student",
-        description="Trains the student on captured faces and on what teachers say of every voice. "
-        "Resumable: the same command goes on where it stopped.",
-        epilog="example: edge-quantize distill --teacher runs/teacher/checkpoint.pt --codebook "
-        "runs/codebook/checkpoint.pt --embedding runs/emotion/checkpoint.pt --data DIR --out runs/"
-        "student",
-    )
-    distill.add_argument(
-        "--teacher", action="append", required=True, metavar="CHECKPOINT",
-        help="of 'train teacher'; repeatable, their faces are averaged",
-    )  # fmt: skip
-    distill.add_argument("--codebook", required=True, metavar="CHECKPOINT")
-    distill.add_argument(
-        "--embedding", required=True, metavar="CHECKPOINT", help="of 'train emotion'"
-    )
-    _run_options(distill, "recordings; repeatable", None)
-    distill.set_defaults(run=_distill, what="student", steps=None)
-
-    export = verbs.add_parser("export", help="checkpoint to bundle")
-    export.add_argument("checkpoint", type=Path)
-    export.add_argument("--out", required=True, type=Path, metavar="DIR")
-    export.add_argument("--name", default="edgetalk", help="shown in logs (default: %(default)s)")
-    export.add_argument(
-        "--lookahead", type=int, default=4, metavar="FACES", help="default of the bundle (4)"
-    )
-    export.set_defaults(run=_export)
-
-    quantize = verbs.add_parser("quantize", help="checkpoint to bundle in fp32, fp16 and int8")
-    quantize.add_argument("checkpoint", type=Path)
-    quantize.add_argument("--out", required=True, type=Path, metavar="DIR")
-    quantize.add_argument(
-        "--data", type=Path, metavar="DIR", help="a run's folder (default: the checkpoint's)"
-    )
-    quantize.add_argument(
-        "--report", type=Path, metavar="DIR", help="for sensitivity.json and .png (--data)"
-    )
-    quantize.add_argument("--name", default="edgetalk", help="shown in logs (default: %(default)s)")
-    quantize.add_argument(
-        "--lookahead", type=int, default=4, metavar="FACES", help="default of the bundle (4)"
-    )
-    quantize.add_argument(
-        "--rounds", type=int, default=20, metavar="N", help="of training for int8 (20; 0: none)"
-    )
-    quantize.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
-    quantize.set_defaults(run=_quantize)
-
-    compare = verbs.add_parser("compare", help="fp16 and int8 beside fp32: JSON, HTML, pictures")
-    compare.add_argument("bundle", type=Path)
-    compare.add_argument(
-        "--data",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="folder of the accuracy test sets",
-    )
-    compare.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the report")
-    compare.add_argument(
-        "--gpu-records",
-        type=Path,
-        default=Path("benchmarks/records"),
-        metavar="DIR",
-        help="what benchmarks.runtime.gpu wrote, for the page (default: %(default)s)",
-    )
-    compare.set_defaults(run=_compare)
-
-    evaluate = verbs.add_parser("evaluate", help="how true and how legible are its faces?")
-    evaluate.add_argument("path", type=Path, metavar="CHECKPOINT|BUNDLE")
-    evaluate.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", help="folder of the accuracy test sets"
-    )
-    evaluate.add_argument("--head", type=Path, metavar="GLB", help="a head with ARKit shapes: mm")
-    evaluate.add_argument("--json", action="store_true", help="JSON instead of the table")
-    evaluate.set_defaults(run=_evaluate)
-
-    lint = verbs.add_parser("lint", help="would TensorRT take these files as they are meant?")
-    lint.add_argument("files", type=Path, nargs="+", metavar="FILE.onnx")
-    lint.add_argument("--nvidia", action="store_true", help="ask NVIDIA's own parser too")
-    lint.set_defaults(run=_lint)
-    build = verbs.add_parser("build", help="bundle to TensorRT engines for this device")
-    arguments(build)
-    build.set_defaults(run=build_asked)
+    for add, run in (
+        (arguments.add_prepare, _prepare),
+        (arguments.add_train, _train),
+        (arguments.add_distill, _distill),
+        (arguments.add_export, _export),
+        (arguments.add_quantize, _quantize),
+        (arguments.add_compare, _compare),
+        (arguments.add_evaluate, _evaluate),
+        (arguments.add_lint, _lint),
+        (arguments.add_build, build_asked),
+    ):
+        add(verbs).set_defaults(run=run)
     return p
-
-
-def _run_options(verb: argparse.ArgumentParser, data: str, epochs: str | None) -> None:
-    """What every run that keeps a ``run.yaml`` can be told; ``data`` and ``epochs`` are helps."""
-    verb.add_argument("--data", action="append", metavar="DIR", help=data)
-    verb.add_argument("--noise", metavar="DIR", help="folder with noise/ and rir/ to mix in")
-    verb.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
-    verb.add_argument("--config", type=Path, metavar="FILE", help="run.yaml; flags win over it")
-    verb.add_argument("--epochs", type=int, metavar="N", help=epochs)
-    verb.add_argument("--seed", type=int, metavar="N")
-    verb.add_argument("--threads", type=int, metavar="N", help="of torch (default: all cores)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -209,8 +73,8 @@ def _prepare(args: argparse.Namespace) -> None:
         seed=args.seed,
         speech=args.speech,
     )
-    told = ", ".join(f"{count} {split}" for split, count in counts.items())
-    logging.info("%s: %s samples", args.out / "shards", told)
+    samples = ", ".join(f"{count} {split}" for split, count in counts.items())
+    logging.info("%s: %s samples", args.out / "shards", samples)
 
 
 def _distill(args: argparse.Namespace) -> None:
@@ -338,8 +202,8 @@ def _lint(args: argparse.Namespace) -> None:
         if args.nvidia:
             from quantize.export.rtx_parser import verdict
 
-            said = verdict(model.SerializeToString())
-            findings += [f"NVIDIA's parser: {said}"] if said else []
+            refusal = verdict(model.SerializeToString())
+            findings += [f"NVIDIA's parser: {refusal}"] if refusal else []
         for finding in findings:
             print(f"{path}: {finding}")
         bad += bool(findings)
