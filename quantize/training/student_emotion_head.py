@@ -46,16 +46,16 @@ def train_emotion_head(
     ``labels`` is each clip's index into ``EMOTIONS``, or ``UNKNOWN``; the teacher's distribution is
     learned beside it.
     """
-    found = [
+    acted = [
         _features(student, stream, clip, at)
         for stream in streams
         for clip, at in spans(stream)
         if labels[clip] != UNKNOWN
     ]
-    if not found:
+    if not acted:
         log.info("no clip has an emotion's name: the emotion stays as the teacher predicts it")
         return
-    features, clips, times = (torch.stack(parts) for parts in zip(*found, strict=True))
+    features, clips, times = (torch.stack(parts) for parts in zip(*acted, strict=True))
     generator, rows = student.generator, slice(-student.config.mood, None)
     weight, bias = (p.detach()[rows].clone() for p in generator.shared.parameters())
     learned = [weight.requires_grad_(), bias.requires_grad_(), *generator.emotion.parameters()]
@@ -64,9 +64,7 @@ def train_emotion_head(
     random = torch.Generator().manual_seed(0)
     for _ in (bar := trange(steps, desc="emotions' names")):
         at = torch.randint(len(features), (BATCH,), generator=random)
-        x = features[at]
-        kept = torch.rand(x.shape[0], 1, x.shape[2], generator=random) >= DROPOUT
-        current = torch.relu(F.linear(x * kept / (1 - DROPOUT), weight, bias))
+        current = torch.relu(F.linear(_dropped(features[at], random), weight, bias))
         mean, _ = generator.mood(current, generator.mood.initial_state(BATCH))
         loss = _loss(student, generator.emotion(mean), clips[at], times[at], labels, teachers)
         optimiser.zero_grad()
@@ -77,6 +75,12 @@ def train_emotion_head(
     with torch.no_grad():
         for whole, part in zip(generator.shared.parameters(), (weight, bias), strict=True):
             whole[rows] = part
+
+
+def _dropped(features: Tensor, random: torch.Generator) -> Tensor:
+    """Features (B, T, C) without some channels, each for all frames of a clip."""
+    kept = torch.rand(features.shape[0], 1, features.shape[2], generator=random) >= DROPOUT
+    return features * kept / (1 - DROPOUT)
 
 
 def spans(stream: TrainingStream) -> list[tuple[int, slice]]:

@@ -165,6 +165,34 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
     """Train until ``run.steps``; returns the generator, averaged."""
     keep_settings(out, {"train": "generator"} | plain_settings(run))
     parts = FrozenNetworks.read(Path(run.teacher), Path(run.embedding), Path(run.codebook))
+    examples = read_examples(run, parts)
+    training = examples["train"]
+
+    def losses(net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
+        chosen = [training[int(k)] for k in rng.integers(len(training), size=run.batch)]
+        content, emotion, slow, fast = windows_of(chosen[rows], rng)
+        known = parts.codebook.slow.lookup(slow)
+        with torch.autocast("cpu", torch.bfloat16):
+            slow_logits, fast_logits = net(content, emotion, known)
+        return {
+            "slow": F.cross_entropy(slow_logits.float().flatten(0, 1), slow.flatten()),
+            "fast": F.cross_entropy(fast_logits.float().flatten(0, 1), fast.flatten()),
+        }
+
+    def judge(net: nn.Module) -> dict[str, float]:
+        assert isinstance(net, CodeGenerator)
+        return score(net, parts.codebook, examples["validation"])
+
+    schedule = Schedule(run.steps, run.batch, run.rate, every=250, seed=run.seed)
+    net = CodeGenerator(run.model, parts.codebook)
+    return fit(net, out, schedule, losses, judge)
+
+
+def read_examples(run: GeneratorRun, parts: FrozenNetworks) -> dict[str, list[GeneratorBatch]]:
+    """Clips of ``run.data`` that are long enough and have a face, by ``train`` and ``validation``.
+
+    Raises ``DataError`` where none is left to train on.
+    """
     clips, _ = load([Path(d) for d in run.data])
     scales = fit_scales([c for c in clips if c.split == "train"], ARKIT_52)
     used = [c for c in clips if c.audio and c.split != "test" and (c.capture or c.emotion)]
@@ -175,36 +203,23 @@ def train_generator(run: GeneratorRun, out: Path) -> nn.Module:
             examples[clip.split].append(made)
     if not examples["train"]:
         raise DataError("no clip of 1.6 s or more with a face or a labelled emotion")
+    return examples
 
-    def losses(net: nn.Module, step: int, rng: Rng, rows: slice) -> dict[str, Tensor]:
-        chosen = [
-            examples["train"][int(k)] for k in rng.integers(len(examples["train"]), size=run.batch)
-        ]
-        content, emotion, slow, fast = [], [], [], []
-        for one in chosen[rows]:
-            at = int(rng.integers((len(one.faces) - SPAN) // SLOW + 1)) * SLOW
-            content.append(one.content[at // FAST : (at + SPAN) // FAST])
-            slow.append(one.slow[at // SLOW : (at + SPAN) // SLOW])
-            fast.append(one.fast[at // FAST : (at + SPAN) // FAST])
-            mean, log_variance = (x[int(rng.integers(len(x)))] for x in one.emotion)
-            emotion.append(sample(mean, log_variance))
-        slow_codes = torch.stack(slow)
-        known = parts.codebook.slow.lookup(slow_codes)
-        with torch.autocast("cpu", torch.bfloat16):
-            slow_logits, fast_logits = net(torch.stack(content), torch.stack(emotion), known)
-        fast_codes = torch.stack(fast).flatten()
-        return {
-            "slow": F.cross_entropy(slow_logits.float().flatten(0, 1), slow_codes.flatten()),
-            "fast": F.cross_entropy(fast_logits.float().flatten(0, 1), fast_codes),
-        }
 
-    def judge(net: nn.Module) -> dict[str, float]:
-        assert isinstance(net, CodeGenerator)
-        return score(net, parts.codebook, examples["validation"])
+def windows_of(chosen: Sequence[GeneratorBatch], rng: Rng) -> tuple[Tensor, ...]:
+    """A window of each clip: content (B, 48, C), emotion (B, D), slow (B, 12), fast codes (B, 48).
 
-    schedule = Schedule(run.steps, run.batch, run.rate, every=250, seed=run.seed)
-    net = CodeGenerator(run.model, parts.codebook)
-    return fit(net, out, schedule, losses, judge)
+    The emotion is drawn from one of the clip's windows of 1.5 s.
+    """
+    content, emotion, slow, fast = [], [], [], []
+    for one in chosen:
+        at = int(rng.integers((len(one.faces) - SPAN) // SLOW + 1)) * SLOW
+        content.append(one.content[at // FAST : (at + SPAN) // FAST])
+        slow.append(one.slow[at // SLOW : (at + SPAN) // SLOW])
+        fast.append(one.fast[at // FAST : (at + SPAN) // FAST])
+        mean, log_variance = (x[int(rng.integers(len(x)))] for x in one.emotion)
+        emotion.append(sample(mean, log_variance))
+    return tuple(torch.stack(part) for part in (content, emotion, slow, fast))
 
 
 @torch.no_grad()
