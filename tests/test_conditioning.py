@@ -19,7 +19,7 @@ from edge.conditioning import (
 from edge.contract import AudioBlock, Floats, UsageError
 from edge.pipeline import Pipeline
 from edge.words import NO_VISEME, VISEME_FRAMES, VISEMES, spell
-from models.student import StudentConfig
+from models.student_sizes import StudentConfig
 from tests.fakes import FakeDecoder, FakeGenerator, fake_bundle, silence
 
 LAYOUT = fake_bundle().layout

@@ -29,8 +29,10 @@ from edge.pipeline import Pipeline
 from models.codebook import FAST, SLOW, Codebook, CodebookConfig
 from models.content import ContentConfig
 from models.embedding import Embedding, EmbeddingConfig
+from models.generator import Generator
 from models.layers import LeakyMean
-from models.student import Generator, Student, StudentConfig
+from models.student import Student
+from models.student_sizes import StudentConfig
 from models.teacher import Teacher, TeacherConfig
 from quantize.cli import main
 from quantize.data.corpus import read_corpus

@@ -15,7 +15,8 @@ from benchmarks.accuracy.__main__ import print_table
 from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT
 from edge.contract import INDEX, InputError
-from models.student import Student, StudentConfig
+from models.student import Student
+from models.student_sizes import StudentConfig
 from quantize.cli import main
 from quantize.evaluation import evaluate
 from quantize.evaluation.evaluate import faces_of

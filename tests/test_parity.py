@@ -8,7 +8,8 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from edge.features import N_MELS
-from models.student import Student, StudentConfig
+from models.student import Student
+from models.student_sizes import StudentConfig
 from quantize.export.to_onnx import to_onnx
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]

@@ -23,7 +23,8 @@ from edge.bundle import NETWORKS, PRECISIONS, read_bundle
 from edge.contract import SAMPLE_RATE, AudioBlock
 from edge.inference.engine import OnnxEngine
 from edge.pipeline import Pipeline
-from models.student import Student, StudentConfig
+from models.student import Student
+from models.student_sizes import StudentConfig
 from quantize.cli import main
 from quantize.data.clips import DataError
 from quantize.export import qat, quantize_bundle, sensitivity

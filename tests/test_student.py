@@ -21,7 +21,8 @@ from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
 from edge.words import VISEMES
-from models.student import Student, StudentConfig
+from models.student import Student
+from models.student_sizes import StudentConfig
 from quantize.data.clips import DataError
 from quantize.data.phones import UNKNOWN, Phone
 from quantize.data.pseudo_targets import viseme_poses, with_phone_faces

@@ -32,7 +32,7 @@ class CalibrationWindows:
     mels: Floats
     """(N, T, N_MELS)"""
     control: Floats
-    """(N, C) conditioning of each (``models.student.Generator``)."""
+    """(N, C) conditioning of each (``models.generator.Generator``)."""
 
     @property
     def faces(self) -> int:

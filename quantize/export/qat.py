@@ -21,8 +21,9 @@ from torch.nn import functional as F
 from tqdm import trange
 
 from edge.files import atomic_write
+from models.generator import GeneratorOutput
 from models.layers import Gru, gru_cell
-from models.student import GeneratorOutput, Student
+from models.student import Student
 from quantize.export.calibrate import CalibrationWindows, cut
 from quantize.training.schedules import cosine
 

@@ -16,7 +16,10 @@ from edge.conditioning import INPUT
 from edge.contract import ARKIT_52, InputError
 from edge.features import N_MELS
 from edge.files import atomic_write
-from models.student import Decoder, Generator, GeneratorOutput, Student, StudentConfig
+from models.decoder import Decoder
+from models.generator import Generator, GeneratorOutput
+from models.student import Student
+from models.student_sizes import StudentConfig
 from quantize.data.clips import EMOTIONS
 from quantize.export.lint import require
 from quantize.git import git_commit

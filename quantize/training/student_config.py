@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from models.student import StudentConfig
+from models.student_sizes import StudentConfig
 
 
 @dataclass(frozen=True)
