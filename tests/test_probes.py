@@ -24,7 +24,7 @@ from benchmarks.teachers.emotion_swaps import (
     closures,
     direction,
     leaks,
-    shown,
+    swapped_faces,
     swaps,
 )
 from benchmarks.teachers.probes import across, features, probe, recall
@@ -160,7 +160,7 @@ VOICES = (
 
 def test_a_swap_is_held_against_the_same_words_felt_neutrally() -> None:
     found = swaps(LoudMood(), VOICES)  # type: ignore[arg-type]
-    pairs = [(s.said.id[6:], s.felt.id[6:]) for s in found]
+    pairs = [(s.words.id[6:], s.felt.id[6:]) for s in found]
     # Never another sentence, nor another clip of the same emotion.
     assert pairs == [
         ("n", "n"), ("n", "s"), ("n", "f"), ("n", "f2"),
@@ -197,11 +197,11 @@ def small() -> Teacher:
 
 def test_ones_own_mood_at_level_zero_is_the_teacher_as_it_is_evaluated() -> None:
     net, mels = small(), np.random.default_rng(0).standard_normal((61, 40)).astype(np.float32)
-    assert shown(net, mels, [mels], 0.0).shape == (1, 61, 52)
+    assert swapped_faces(net, mels, [mels], 0.0).shape == (1, 61, 52)
     expected = np.clip(faces_of(net, mels), 0, 1)
     # Of 61 frames the mood hears the first once more, and the mean face of a mood hardly changes.
-    assert np.abs(shown(net, mels, [mels], 0.0)[0] - expected).max() < 1e-4
-    assert np.abs(shown(net, mels, [mels], 1.0)[0] - expected).max() > 1e-3
+    assert np.abs(swapped_faces(net, mels, [mels], 0.0)[0] - expected).max() < 1e-4
+    assert np.abs(swapped_faces(net, mels, [mels], 1.0)[0] - expected).max() > 1e-3
 
 
 def test_nothing_is_read_of_a_clip_after_a_second_and_a_half(tmp_path: Path) -> None:

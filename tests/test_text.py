@@ -15,7 +15,7 @@ pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is no
 import soundfile
 
 from benchmarks.teachers.text_branch import gain, summary
-from benchmarks.teachers.text_controls import others, places
+from benchmarks.teachers.text_controls import others, word_positions
 from edge.contract import INDEX, SAMPLE_RATE, MissingError
 from models.content import ContentConfig
 from models.sentence import SentenceEncoder, from_bert
@@ -434,7 +434,7 @@ def test_another_sentence_s_words_stand_at_this_sentence_s_times() -> None:
 
 
 def test_a_place_says_nothing_of_the_word_and_is_as_long_as_one() -> None:
-    one, two, short = places([sentence(3, 1.0), sentence(3, 9.0), sentence(2, 5.0)])
+    one, two, short = word_positions([sentence(3, 1.0), sentence(3, 9.0), sentence(2, 5.0)])
     np.testing.assert_array_equal(one.vectors, two.vectors)
     assert len({row.tobytes() for row in (*one.vectors, *short.vectors)}) == 5
     length = np.linalg.norm(np.concatenate([one.vectors, short.vectors]), axis=1).mean()

@@ -45,16 +45,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     bundle = read_bundle(args.bundle)
     head = read_head(args.head) if args.head else None
     clips = load_test_clips(args.data)
-    taught = of_teachers(args.teacher, clips) if args.teacher else None
+    teacher = of_teachers(args.teacher, clips) if args.teacher else None
     before = of_bundle(read_bundle(args.before), clips) if args.before else None
-    print(f"written: {measure(bundle, clips, head, taught, before)}")
+    print(f"written: {measure(bundle, clips, head, teacher, before)}")
 
 
 def measure(
     bundle: Bundle,
     clips: Sequence[TestClip],
     head: HeadMesh | None,
-    taught: Faces | None,
+    teacher: Faces | None,
     before: Faces | None,
     out: Path = RESULTS,
 ) -> Path:
@@ -65,26 +65,26 @@ def measure(
         faces = {t.id: faces_of(pipeline, t.samples) for t in clips}
         results[f"{lookahead * 1000 / FPS:.0f} ms"] = score(faces, clips, head)
         if lookahead == bundle.lookahead:
-            cut = cold_start(partial(faces_of, pipeline), faces, clips)
+            cold = cold_start(partial(faces_of, pipeline), faces, clips)
             first = clips[0]
             plot_sentence(first, faces[first.id], out / "sentence.png")
-            if taught:
+            if teacher:
                 minute = [t for t in clips if t.set in PAIRED[1:]]
-                shown = {"teacher": taught, "student, as shipped": faces}
-                plot_sheet(minute, shown, out / "sheet.png")
+                predicted = {"teacher": teacher, "student, as shipped": faces}
+                plot_sheet(minute, predicted, out / "sheet.png")
     baselines = {
         "loudness": score(loudness(clips), clips, head),
         "captured": score(captured(clips), clips, head),
     }
-    for name, other in (("teacher", taught), ("before", before)):
+    for name, other in (("teacher", teacher), ("before", before)):
         if other:
             baselines[name] = score(other, clips, head)
     print_table({f"look-ahead {k}": v for k, v in results.items()} | baselines)
     default = f"{bundle.lookahead * 1000 / FPS:.0f} ms"
     plot_bars({n: results[default][n] for n in PAIRED}, out / "accuracy.png")
     plot_lookahead(results, baselines.get("teacher"), PAIRED, out / "lookahead.png")
-    print("cut at the start:", cut)
-    found = {"default": default, "by_lookahead": results, "baselines": baselines, "crops": cut}
+    print("cut at the start:", cold)
+    found = {"default": default, "by_lookahead": results, "baselines": baselines, "crops": cold}
     return write_record("accuracy", found, out, bundle.folder)
 
 

@@ -24,25 +24,25 @@ LEAST = 1.0
 
 
 def cold_start(
-    show: Callable[[Floats], Floats], whole: Faces, trials: Sequence[TestClip]
+    predict: Callable[[Floats], Floats], whole: Faces, clips: Sequence[TestClip]
 ) -> dict[str, dict[str, Any]]:
-    """Cut -> how far the lower face is from the whole clip's, over all clips that are long enough.
+    """Cut -> how far the lower face is from the whole clip's, over all clips long enough.
 
-    ``show`` makes the faces (n, 52) of samples from a fresh start, as it made those in ``whole``.
+    ``predict`` makes the faces (n, 52) of samples from a fresh start, as it did those in ``whole``.
     In ARKit weights: median and 99th percentile over faces of the largest difference of any shape,
     and the correlation of the jaw.
     """
-    spoken = [t for t in trials if t.set != MADE_SILENCE]
+    spoken = [t for t in clips if t.set != MADE_SILENCE]
     found = {}
     for cut in CUTS:
         faces, settled = round(cut * FPS), round(SETTLED * FPS)
         long = [t for t in spoken if t.faces - faces - settled >= LEAST * FPS]
         if not long:
             continue
-        later = [show(t.samples[faces * SAMPLE_RATE // FPS :]) for t in long]
+        later = [predict(t.samples[faces * SAMPLE_RATE // FPS :]) for t in long]
         pairs = [
-            (whole[t.id][faces + settled :], cropped[settled : t.faces - faces])
-            for t, cropped in zip(long, later, strict=True)
+            (whole[t.id][faces + settled :], late[settled : t.faces - faces])
+            for t, late in zip(long, later, strict=True)
         ]
         both = [np.concatenate(side) for side in zip(*pairs, strict=True)]
         apart = np.abs(both[0] - both[1])[:, LOWER].max(1)

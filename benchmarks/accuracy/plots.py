@@ -17,23 +17,23 @@ from quantize.plotting import pyplot
 Table = Mapping[str, Row]
 
 
-def plot_sentence(trial: TestClip, faces: Floats, path: Path) -> None:
+def plot_sentence(clip: TestClip, faces: Floats, path: Path) -> None:
     """Jaw, pucker and lip closure of one sentence, captured (common range) and predicted."""
     plt = pyplot()
-    assert trial.captured is not None
-    assert trial.scale is not None
-    truth = (trial.captured - trial.scale.zero) * trial.scale.factor
+    assert clip.captured is not None
+    assert clip.scale is not None
+    truth = (clip.captured - clip.scale.zero) * clip.scale.factor
     time = (np.arange(len(truth)) + 1) / FPS
     figure, rows = plt.subplots(3, 1, figsize=(9, 6), sharex=True, layout="constrained")
     for axes, name in zip(rows, ("jawOpen", "mouthPucker", "mouthClose"), strict=True):
         column = INDEX[name]
         axes.plot(time, truth[:, column], color="0.45", label="captured")
         axes.plot(time, faces[:, column], color="tab:blue", label="predicted")
-        r = pearson(faces[:, [column]], trial.captured[:, [column]])[0]
+        r = pearson(faces[:, [column]], clip.captured[:, [column]])[0]
         axes.set_ylabel(name)
         axes.text(0.01, 0.85, f"r {r:.2f}", transform=axes.transAxes)
     rows[0].legend(loc="upper right")
-    rows[0].set_title(f"{trial.id}: {trial.text or ''}".strip(": "))
+    rows[0].set_title(f"{clip.id}: {clip.text or ''}".strip(": "))
     rows[-1].set_xlabel("s")
     figure.savefig(path, dpi=100)
     plt.close(figure)
@@ -47,13 +47,15 @@ STRIP = 16.0
 """Seconds of one strip of the sheet."""
 
 
-def plot_sheet(trials: Sequence[TestClip], shown: Mapping[str, Faces], path: Path) -> None:
-    """A minute of captured clips, one after the other in strips, and what each system showed."""
+def plot_sheet(clips: Sequence[TestClip], predicted: Mapping[str, Faces], path: Path) -> None:
+    """A minute of captured clips, one after the other in strips, and what each system predicted."""
     plt = pyplot()
-    ends = np.cumsum([t.faces for t in trials]) / FPS
-    time = (np.arange(sum(t.faces for t in trials)) + 1) / FPS
-    lines = {"captured": np.concatenate([t.truth for t in trials])}
-    lines |= {name: np.concatenate([faces[t.id] for t in trials]) for name, faces in shown.items()}
+    ends = np.cumsum([t.faces for t in clips]) / FPS
+    time = (np.arange(sum(t.faces for t in clips)) + 1) / FPS
+    lines = {"captured": np.concatenate([t.truth for t in clips])}
+    lines |= {
+        name: np.concatenate([faces[t.id] for t in clips]) for name, faces in predicted.items()
+    }
     strips = int(np.ceil(ends[-1] / STRIP))
     figure, axes = plt.subplots(
         strips * len(SHEET), 1, figsize=(15, 4.2 * strips), layout="constrained", squeeze=False
@@ -63,12 +65,12 @@ def plot_sheet(trials: Sequence[TestClip], shown: Mapping[str, Faces], path: Pat
         inside = (time > strip * STRIP) & (time <= (strip + 1) * STRIP)
         for (name, faces), colour in zip(lines.items(), COLOURS, strict=False):
             row.plot(time[inside], faces[inside, INDEX[SHEET[shape]]], colour, lw=1.2, label=name)
-        for trial, end in zip(trials, ends, strict=True):
-            start = end - trial.faces / FPS
+        for clip, end in zip(clips, ends, strict=True):
+            start = end - clip.faces / FPS
             if strip * STRIP <= start < (strip + 1) * STRIP:
                 row.axvline(start, color="0.8")
                 if shape == 0:
-                    row.text(start, 1.02, f" {trial.id}", transform=row.get_xaxis_transform())
+                    row.text(start, 1.02, f" {clip.id}", transform=row.get_xaxis_transform())
         row.set(xlim=(strip * STRIP, (strip + 1) * STRIP), ylim=(-0.05, 1), ylabel=SHEET[shape])
     axes[0, 0].legend(loc="upper right", ncol=3)
     axes[-1, 0].set_xlabel("s")

@@ -44,7 +44,7 @@ def words_of(clips: Sequence[TestClip]) -> dict[str, Told]:
         if trial.text:
             written = spelled(trial.text)
             words = aligner.words(trial.samples, trial.text)
-            found[trial.id] = [(word.start, written[word.place]) for word in words]
+            found[trial.id] = [(word.start, written[word.index]) for word in words]
     return found
 
 

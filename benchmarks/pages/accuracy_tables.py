@@ -18,18 +18,18 @@ LEGIBLE = ("EMO-DB, two unseen talkers", "LibriVox, unseen talker")
 def accuracy(record: Record) -> str:
     """Correlation with captured faces, for the default look-ahead, for none and of the teacher."""
     found = record["results"]
-    shown = {
+    systems = {
         ahead: found["by_lookahead"][ahead] for ahead in dict.fromkeys([found["default"], "0 ms"])
     }
     if "teacher" in found["baselines"]:
-        shown["teacher, the whole clip"] = found["baselines"]["teacher"]
+        systems["teacher, the whole clip"] = found["baselines"]["teacher"]
     body = [
         [
             ahead, name, row["clips"], f"{row['r_jaw']:.2f}", f"{row['r_jaw_log_energy']:.2f}",
             f"{row['r_mouth_live']:.2f}", f"{row['r_mouth_all']:.2f}",
             f"{row['std_ratio_jaw']:.2f}", f"{row['jitter_ratio_jaw']:.2f}",
         ]
-        for ahead, sets in shown.items()
+        for ahead, sets in systems.items()
         for name, row in sets.items()
         if "r_jaw" in row
     ]  # fmt: skip
@@ -41,11 +41,11 @@ def students(record: Record) -> str:
     """Teacher, student at each look-ahead, the bundle before and loudness, on the same clips."""
     found = record["results"]
     others, aheads = found["baselines"], found["by_lookahead"]
-    shown = {"teacher, the whole clip": others.get("teacher")}
-    shown |= {f"student, {ahead}": sets for ahead, sets in aheads.items()}
-    shown |= {"the bundle before, 67 ms": others.get("before"), "loudness": others["loudness"]}
+    systems = {"teacher, the whole clip": others.get("teacher")}
+    systems |= {f"student, {ahead}": sets for ahead, sets in aheads.items()}
+    systems |= {"the bundle before, 67 ms": others.get("before"), "loudness": others["loudness"]}
     body = []
-    for name, sets in shown.items():
+    for name, sets in systems.items():
         if sets is None:
             continue
         paired = [row for row in sets.values() if "r_jaw" in row]
@@ -65,18 +65,18 @@ def students(record: Record) -> str:
 
 
 def ablation(record: Record) -> str:
-    """The student without one part of its lesson at a time, after a short training."""
+    """The student without one part of its loss at a time, after a short training."""
     body = []
     for name, run in record["results"]["runs"].items():
         sets = run["sets"]
         paired = [row for row in sets.values() if "r_jaw" in row]
-        heard = [sets[name]["contrasts"] for name in LEGIBLE]
+        contrasts = [sets[name]["contrasts"] for name in LEGIBLE]
         body.append(
             [
                 name,
                 *(f"{row['r_jaw']:.3f} / {number(row.get('r_mouth_live'), 3)}" for row in paired),
-                *(f"{one['auc_mean']:.3f}" for one in heard),
-                f"{heard[0]['auc']['pbm lips']:.3f}",
+                *(f"{one['auc_mean']:.3f}" for one in contrasts),
+                f"{contrasts[0]['auc']['pbm lips']:.3f}",
                 number(paired[0]["jitter_ratio_jaw"]),
                 f"{run['emotion_right']:.0%}",
             ]

@@ -144,14 +144,16 @@ def diversity(record: Record) -> str:
         head.append(f"{name}: upper face / mouth")
         head += ["lip RMSE / LVE", "r jaw"] if "rmse_mean" in one else []
         head += ["AUC"] if "auc" in one else []
-    said = []
+    sentences = []
     for name, one in found["verdict"]["as shipped"].items():
         grows = "grows throughout" if all(one["grows"].values()) else "does not grow throughout"
         bound = one.get("lips_within_bound_up_to")
         borne = f", lips within {found['bound'] - 1:.0%} up to temperature {bound}" if bound else ""
-        said.append(f"{name}: diversity {grows}{borne}")
+        sentences.append(f"{name}: diversity {grows}{borne}")
     legible = [f"{k} {list(v.values())[-1]['auc']:.2f}" for k, v in found["ceilings"].items()]
-    return rows(head, body) + (f"\n{'; '.join(said)}. Lips of {name}, AUC: {', '.join(legible)}.\n")
+    return rows(head, body) + (
+        f"\n{'; '.join(sentences)}. Lips of {name}, AUC: {', '.join(legible)}.\n"
+    )
 
 
 def text(record: Record) -> str:

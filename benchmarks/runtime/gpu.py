@@ -45,7 +45,7 @@ EQUAL_DB = 200.0
 Pair = tuple[Engine, Engine]
 
 
-def hear(clips: Sequence[Path]) -> list[Floats]:
+def features_of(clips: Sequence[Path]) -> list[Floats]:
     """Features of all clips, end to end."""
     features = Features()
     return [np.array(m) for clip in clips for _, m, _ in features.push(read_audio(clip))]
@@ -78,7 +78,7 @@ def times(took: Floats) -> dict[str, float]:
 
 def measure(bundle: Bundle, clips: Sequence[Path], steps: int) -> dict[str, Any]:
     """Everything the record holds."""
-    mels = hear(clips)
+    mels = features_of(clips)
     load_driver()
     try:
         trt = load_tensorrt()
@@ -155,14 +155,14 @@ def power() -> dict[str, str]:
         "nvidia-smi": ["nvidia-smi", "--query-gpu=driver_version,pstate,power.limit,clocks.sm",
                        "--format=csv,noheader"],
     }  # fmt: skip
-    said = {}
+    answers = {}
     for name, command in asked.items():
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=20)
         except (OSError, subprocess.TimeoutExpired):
             continue
-        said[name] = (done.stdout or done.stderr).strip()
-    return said
+        answers[name] = (done.stdout or done.stderr).strip()
+    return answers
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,7 +31,7 @@ def usage() -> dict[str, float]:
     return dict(zip(("rss_kb", "threads", "fds"), (1000 * rss_mb(), *counts), strict=True))
 
 
-def heard(mic: Microphone, within: float = 10.0) -> None:
+def wait_for_audio(mic: Microphone, within: float = 10.0) -> None:
     """Wait for a block."""
     till = time.monotonic() + within
     while mic.read(0.2) is None:
@@ -47,13 +47,13 @@ def lose(mic: Microphone, how: Callable[[], None]) -> None:
         mic.read(0.05)
         if time.monotonic() > till:
             raise RuntimeError("the microphone did not come back within 15 s")
-    heard(mic)
+    wait_for_audio(mic)
 
 
 def measure(server: SoundServer, times: int, unplugs: int, missing_s: float) -> dict[str, Any]:
     """The three losses, with usage after every tenth of each."""
     with closing(Microphone(server.plug("one"), depth=8, wait=True)) as mic:
-        heard(mic)
+        wait_for_audio(mic)
 
         def end() -> None:
             assert mic._opening is not None

@@ -40,13 +40,13 @@ VOICES = ("emodb", "librispeech_261spk")
 """Sets whose faces a teacher made for it."""
 
 
-def components(taught: Motion, held: Motion, bits: float) -> dict[str, Any]:
+def components(trained: Motion, held: Motion, bits: float) -> dict[str, Any]:
     """The best that principal components do with ``bits`` a second: explained variance.
 
     Tried: 2 to 16 components, 1 to 8 bits each on an even grid over the range of the training
     motion, sampled 60 / n times a second and joined by straight lines.
     """
-    known = taught.faces * taught.live
+    known = trained.faces * trained.live
     mean = known.mean(0)
     _, _, axes = np.linalg.svd((known - mean)[::7], full_matrices=False)
     best: dict[str, Any] = {"explained": -1.0}
@@ -56,8 +56,8 @@ def components(taught: Motion, held: Motion, bits: float) -> dict[str, Any]:
         for stride in (1, 2, 4, 6, 8, 12, 16):
             depth = int(bits / (FPS / stride) / count)
             if 1 <= depth <= 8:
-                shown = _coded(held.faces * held.live - mean, basis, low, high, depth, stride)
-                value = explained(shown + mean, held)
+                decoded = _coded(held.faces * held.live - mean, basis, low, high, depth, stride)
+                value = explained(decoded + mean, held)
                 if value > best["explained"]:
                     best = {
                         "explained": value, "components": count, "bits_each": depth,
@@ -75,13 +75,13 @@ def _coded(x: Floats, basis: Floats, low: Floats, high: Floats, depth: int, stri
     return np.asarray(np.stack(whole, 1) @ basis, np.float32)
 
 
-def channels(shown: Floats, held: Motion) -> dict[str, dict[str, float]]:
+def channels(decoded: Floats, held: Motion) -> dict[str, dict[str, float]]:
     """Shape -> root mean square error in deviations of speech, and r."""
     found = {}
     for i, name in enumerate(ARKIT_52):
-        at = held.live[: len(shown), i]
+        at = held.live[: len(decoded), i]
         if at.any():
-            a, b = shown[at, i], held.faces[: len(shown)][at, i]
+            a, b = decoded[at, i], held.faces[: len(decoded)][at, i]
             moving = a.std() > 1e-6 and b.std() > 1e-6
             found[name] = {
                 "rmse": float(np.sqrt(np.mean((a - b) ** 2))),
@@ -111,23 +111,23 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     net = open_run(args.checkpoint, "codebook", Codebook, CodebookConfig)
     clips, _ = load([args.data / name for name in SETS])
-    spoken = load([args.data / name for name in VOICES])[0] if args.teacher else []
+    voices_only = load([args.data / name for name in VOICES])[0] if args.teacher else []
     training = [c for c in clips if c.split == "train"]
-    taught = motion(training, training)
+    trained = motion(training, training)
     held = motion([c for c in clips if c.split != "train"], training)
     bits = bits_per_second(net.config)
-    shown, _, _ = through(net, held)
-    shapes = channels(shown, held)
+    decoded, _, _ = through(net, held)
+    shapes = channels(decoded, held)
     found = {
         "bits_per_second": bits,
         "unseen": measure(net, held),
-        "all": measure(net, taught),
-        "principal_components": components(taught, held, bits),
+        "all": measure(net, trained),
+        "principal_components": components(trained, held, bits),
         "shapes": shapes,
     }
     if args.teacher:
-        voices = [c for c in (*clips, *spoken) if c.split == "train"]
-        found["taught"] = measure(net, with_spoken(taught, voices, args.teacher, seed=0))
+        voices = [c for c in (*clips, *voices_only) if c.split == "train"]
+        found["taught"] = measure(net, with_spoken(trained, voices, args.teacher, seed=0))
     plot(shapes, RESULTS / "codebook.png")
     print({k: v for k, v in found.items() if k != "shapes"})
     print(f"written: {write_record('codebook', found, RESULTS)}")

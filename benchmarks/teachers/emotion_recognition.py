@@ -1,4 +1,4 @@
-"""Is the emotion heard, in voices never heard?
+"""Is the emotion recognised, in voices that were not trained on?
 
 ``python -m benchmarks.teachers.emotion_recognition CHECKPOINT``
 
@@ -6,8 +6,7 @@ The probabilistic embedding of ``edge-quantize train emotion`` on EMO-DB's speak
 Thorsten's voice, in windows of 1.5 s, beside a linear reading of pitch and loudness. Also:
 retrieval between voices and described faces, and whether the embedding is less sure where people
 were (the share of listeners who recognised each recording, ``erkennung.txt``); and what a bundle
-that was taught by it hears while it streams. Writes
-``results/emotion.json`` and a plot.
+distilled from it recognises while it streams. Writes ``results/emotion.json`` and a plot.
 """
 
 from __future__ import annotations
@@ -61,13 +60,15 @@ def accuracy(truth: Sequence[int], named: Sequence[int]) -> dict[str, Any]:
 
 
 class StreamingEmotion:
-    """The emotion that a bundle hears, face by face, as ``edge.voice_emotion`` reads it."""
+    """The emotion that a bundle recognises, face by face, as ``edge.voice_emotion`` reads it."""
 
     def __init__(self, bundle: Bundle) -> None:
         tables = bundle.tables()
         if tables is None:
-            raise InputError(f"{bundle.folder}: this bundle hears no emotion; distil one")
-        self._feeling = VoiceEmotion(bundle.emotions, *tables[1:])
+            raise InputError(
+                f"{bundle.folder}: this bundle recognises no emotion; distil one that does"
+            )
+        self._emotion = VoiceEmotion(bundle.emotions, *tables[1:])
         self._generator, _ = open_engines(bundle, "onnxruntime")
         self._control = bundle.conditioning_input(bundle.lookahead)
 
@@ -76,8 +77,8 @@ class StreamingEmotion:
         self._generator.reset()
         rows = []
         for mel in mels:
-            told = self._generator.step(mels=mel[None, None], **self._control)
-            rows.append(self._feeling.logits(told["emotion"]))
+            output = self._generator.step(mels=mel[None, None], **self._control)
+            rows.append(self._emotion.logits(output["emotion"]))
         return torch.from_numpy(np.stack(rows)[min(SETTLED, len(rows) - 1) :])
 
 
@@ -90,16 +91,16 @@ def judge(
 ) -> dict[str, Any]:
     """All readings on one set; classes that the set does not hold are not offered."""
     offered = sorted({EMOTIONS.index(c.emotion or "") for c in clips})
-    heard, prosodic, streamed = [], [], []
+    named, prosodic, streamed = [], [], []
     for clip in clips:
         mean, _ = embed(net, features_of_clip(clip))
-        heard.append(best(net.read(mean), offered))
+        named.append(best(net.read(mean), offered))
         x = torch.from_numpy(np.stack([prosody(w) for w in windows_of(clip)]))
         prosodic.append(best(reading(x), offered))
         if student:
             streamed.append(best(student.logits(features_of_clip(clip)), offered))
     truth = [EMOTIONS.index(c.emotion or "") for c in clips]
-    found = {"embedding": accuracy(truth, heard), "prosody": accuracy(truth, prosodic)}
+    found = {"embedding": accuracy(truth, named), "prosody": accuracy(truth, prosodic)}
     return found | ({"student": accuracy(truth, streamed)} if student else {})
 
 
@@ -134,11 +135,14 @@ def retrieval(net: Embedding, clips: Sequence[Clip], captured: Sequence[Clip]) -
 @torch.no_grad()
 def sureness(net: Embedding, clips: Sequence[Clip], folder: Path) -> tuple[Floats, Floats]:
     """Mean variance of each clip's windows, and the share of listeners who recognised it."""
-    heard = listeners(folder / "erkennung.txt")
+    recognised = listeners(folder / "erkennung.txt")
     rows = [
-        (float(embed(net, features_of_clip(c))[1].exp().sum(1).mean()), heard[c.id.split("/")[1]])
+        (
+            float(embed(net, features_of_clip(c))[1].exp().sum(1).mean()),
+            recognised[c.id.split("/")[1]],
+        )
         for c in clips
-        if c.id.split("/")[1] in heard
+        if c.id.split("/")[1] in recognised
     ]
     variance, share = np.array(rows, np.float32).T
     return variance, share
@@ -182,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         checkpoint="of 'train emotion'",
         data=True,
     )
-    p.add_argument("--bundle", type=Path, metavar="DIR", help="that hears an emotion")
+    p.add_argument("--bundle", type=Path, metavar="DIR", help="that recognises emotions")
     args = p.parse_args(argv)
     student = StreamingEmotion(read_bundle(args.bundle)) if args.bundle else None
     net = open_run(args.checkpoint, "emotion", Embedding, EmbeddingConfig)

@@ -40,7 +40,7 @@ class SwapVoice:
     """A clip as the teacher hears it."""
 
     clip: Clip
-    heard: Floats
+    features: Floats
     """(T, 40 + S)"""
 
 
@@ -48,7 +48,7 @@ class SwapVoice:
 class Swap:
     """The words of one clip in the mood of another."""
 
-    said: Clip
+    words: Clip
     felt: Clip
     faces: Floats
     """(T, 52) in 0..1."""
@@ -56,49 +56,51 @@ class Swap:
     """(52,) mean over the clip, against the same words with a neutral clip felt."""
 
 
-def fitted(heard: Floats, frames: int) -> Floats:
+def fitted(features: Floats, frames: int) -> Floats:
     """(frames, ...): cut, or from its start again."""
-    return heard[np.arange(frames) % len(heard)]
+    return features[np.arange(frames) % len(features)]
 
 
 @torch.no_grad()
-def shown(net: Teacher, said: Floats, felt: Sequence[Floats], level: float) -> Floats:
+def swapped_faces(net: Teacher, features: Floats, felt: Sequence[Floats], level: float) -> Floats:
     """(K, T, 52) faces in 0..1: the words of one clip (T, 40 + S) in the mood of K others."""
-    frames = len(said) + len(said) % 2
-    words = np.concatenate([said, said[-1:]])[:frames]
+    frames = len(features) + len(features) % 2
+    words = np.concatenate([features, features[-1:]])[:frames]
     content, _ = net.content(torch.from_numpy(words)[None])
     moods = np.stack([fitted(f, frames) for f in felt])[..., :N_MELS]
     emotion, _ = net.emotion(torch.from_numpy(moods))
-    place = np.full((len(felt), frames), LEVELS.index(level))
+    levels = np.full((len(felt), frames), LEVELS.index(level))
     style = torch.zeros(len(felt), frames, net.config.styles)
     content = content.expand(len(felt), -1, -1)
-    faces = net.decoder(content, emotion, one_hot(place, len(LEVELS)), style)[:, : len(said)]
+    faces = net.decoder(content, emotion, one_hot(levels, len(LEVELS)), style)[:, : len(features)]
     return np.asarray(np.clip(faces.numpy() * arkit_spread(), 0, 1), np.float32)
 
 
 def swaps(net: Teacher, voices: Sequence[SwapVoice]) -> list[Swap]:
     """Each clip in its own mood, then in those that its speaker gave the same sentence."""
     found = []
-    for said in voices:
-        mine = [v for v in voices if v.clip.speaker == said.clip.speaker]
-        same = [v for v in mine if v.clip.text == said.clip.text]
-        others = [v for v in same if v.clip.emotion != said.clip.emotion]
-        felt = [said, *others]
-        neutral = neutral_of(said, mine)
-        faces = shown(net, said.heard, [v.heard for v in (neutral, *felt)], LEVELS[-1])
+    for voice in voices:
+        mine = [v for v in voices if v.clip.speaker == voice.clip.speaker]
+        same = [v for v in mine if v.clip.text == voice.clip.text]
+        others = [v for v in same if v.clip.emotion != voice.clip.emotion]
+        felt = [voice, *others]
+        neutral = neutral_of(voice, mine)
+        faces = swapped_faces(
+            net, voice.features, [v.features for v in (neutral, *felt)], LEVELS[-1]
+        )
         found += [
-            Swap(said.clip, v.clip, face, (face - faces[0]).mean(0))
+            Swap(voice.clip, v.clip, face, (face - faces[0]).mean(0))
             for v, face in zip(felt, faces[1:], strict=True)
         ]
     return found
 
 
-def neutral_of(said: SwapVoice, mine: Sequence[SwapVoice]) -> SwapVoice:
+def neutral_of(voice: SwapVoice, mine: Sequence[SwapVoice]) -> SwapVoice:
     """The speaker's neutral clip, of the same sentence where there is one."""
     neutral = [v for v in mine if v.clip.emotion == "neutral"]
     if not neutral:
-        raise DataError(f"{said.clip.speaker}: no neutral clip to hold the emotions against")
-    return min(neutral, key=lambda v: (v.clip.text != said.clip.text, v.clip.id))
+        raise DataError(f"{voice.clip.speaker}: no neutral clip to hold the emotions against")
+    return min(neutral, key=lambda v: (v.clip.text != voice.clip.text, v.clip.id))
 
 
 def cosines(changes: Floats, patterns: Floats) -> Floats:
@@ -130,7 +132,7 @@ def directions(found: Sequence[Swap]) -> dict[str, Any]:
     """Emotion fed -> what rose."""
     return {
         name: direction(
-            np.stack([s.change for s in found if s.felt.emotion == name and s.felt is not s.said]),
+            np.stack([s.change for s in found if s.felt.emotion == name and s.felt is not s.words]),
             k,
         )
         for k, name in enumerate(FED)
@@ -142,11 +144,11 @@ def leaks(found: Sequence[Swap]) -> dict[str, float]:
 
     Beside the neutral clip's own words, of the same speaker and sentence; 0 where words carry none.
     """
-    rest = {s.said.id: s.faces.mean(0) for s in found if s.felt is s.said}
-    neutral = [s for s in found if s.felt.emotion == "neutral" and s.felt is not s.said]
+    rest = {s.words.id: s.faces.mean(0) for s in found if s.felt is s.words}
+    neutral = [s for s in found if s.felt.emotion == "neutral" and s.felt is not s.words]
     rows = {}
     for name, pattern in zip(FED, PATTERNS, strict=True):
-        changes = [s.faces.mean(0) - rest[s.felt.id] for s in neutral if s.said.emotion == name]
+        changes = [s.faces.mean(0) - rest[s.felt.id] for s in neutral if s.words.emotion == name]
         if changes:
             rows[name] = float(np.mean(np.stack(changes) @ pattern) / (pattern @ pattern))
     return rows
@@ -178,10 +180,10 @@ def closures(
     return rows
 
 
-def legible(said: Sequence[tuple[Clip, Floats]]) -> dict[str, float]:
+def legible(clips: Sequence[tuple[Clip, Floats]]) -> dict[str, float]:
     """Areas under the ROC curve of the lips: p, b, m shut, and the mean of all contrasts."""
     by_speaker: dict[str, list[LabelledFaces]] = {}
-    for clip, faces in said:
+    for clip, faces in clips:
         by_speaker.setdefault(clip.speaker, []).append((faces, clip.phones))
     found = viseme_contrasts(by_speaker)
     return {name: found["auc"][name] for name in ("pbm jaw", "pbm lips")} | {
@@ -191,18 +193,18 @@ def legible(said: Sequence[tuple[Clip, Floats]]) -> dict[str, float]:
 
 def lips(net: Teacher, voices: Sequence[SwapVoice], found: Sequence[Swap]) -> dict[str, Any]:
     """What becomes of closures when the mood is swapped; "level 0" is the teacher as evaluated."""
-    own = {s.said.id: s.faces for s in found if s.felt is s.said}
-    other = [s for s in found if s.felt is not s.said]
-    still = [(v.clip, shown(net, v.heard, [v.heard], LEVELS[0])[0]) for v in voices]
+    own = {s.words.id: s.faces for s in found if s.felt is s.words}
+    other = [s for s in found if s.felt is not s.words]
+    still = [(v.clip, swapped_faces(net, v.features, [v.features], LEVELS[0])[0]) for v in voices]
     return {
         "auc": {
             "level 0": legible(still),
             # A clip as often as it is swapped, so that only the mood differs.
-            "own mood": legible([(s.said, own[s.said.id]) for s in other]),
-            "another mood": legible([(s.said, s.faces) for s in other]),
+            "own mood": legible([(s.words, own[s.words.id]) for s in other]),
+            "another mood": legible([(s.words, s.faces) for s in other]),
         },
         "sounds": closures(
-            [(own[s.said.id], s.said.phones) for s in other],
-            [(s.faces, s.said.phones) for s in other],
+            [(own[s.words.id], s.words.phones) for s in other],
+            [(s.faces, s.words.phones) for s in other],
         ),
     }

@@ -56,13 +56,13 @@ def features(net: Teacher, voices: Sequence[SwapVoice]) -> dict[str, Floats]:
 
     EMO-DB cuts three emotions at 2.0 s, so whoever hears more may read the length.
     """
-    heard = torch.from_numpy(np.stack([fitted(v.heard, ACTED) for v in voices]))
-    mels, pitch = heard[..., :N_MELS], []
+    features_in = torch.from_numpy(np.stack([fitted(v.features, ACTED) for v in voices]))
+    mels, pitch = features_in[..., :N_MELS], []
     for voice in voices:
         assert voice.clip.audio is not None
         pitch.append(prosody(read_audio(voice.clip.audio)[: int(1.5 * SAMPLE_RATE)]))
     return {
-        "content branch": net.content(heard)[0].mean(1).numpy(),
+        "content branch": net.content(features_in)[0].mean(1).numpy(),
         "emotion branch": net.emotion(mels)[0].mean(1).numpy(),
         "prosody": np.stack(pitch),
         "log-mels, mean and deviation": torch.cat([mels.mean(1), mels.std(1)], dim=1).numpy(),

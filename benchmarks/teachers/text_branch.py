@@ -74,7 +74,7 @@ def train_row(
     given = words(taught, seed)
     best, kept = float("inf"), net
     for step in range(STEPS):
-        at = torch.from_numpy(rng.choice(len(taught.said), BATCH, replace=False))
+        at = torch.from_numpy(rng.choice(len(taught.words), BATCH, replace=False))
         net.train()
         optimiser.zero_grad()
         shown = show(net, taught, given, deaf, at)
@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = measure({k: part for k, (part, _) in read.items()}, live)
     rows = {name: summary(*found, names) for name, found in made.items()}
     found = {
-        "sentences": {k: len(part.said) for k, (part, _) in read.items()},
+        "sentences": {k: len(part.words) for k, (part, _) in read.items()},
         "live": names,
         "dead": [ARKIT_52[i] for i in UPPER if not live[i]],
         "seeds": SEEDS,

@@ -41,8 +41,8 @@ class GridPart:
     emotion: Tensor
     faces: Tensor
     """(N, T, 52) as captured, in the source's standard deviations."""
-    said: tuple[WordEmbeddings, ...]
-    moments: Floats
+    words: tuple[WordEmbeddings, ...]
+    times: Floats
     """(T,) seconds into each clip."""
 
 
@@ -52,51 +52,51 @@ def read_part(net: Teacher, folder: Path, split: str) -> tuple[GridPart, NDArray
     clips = load([folder / GRID])[0]
     scale = fit_scales([c for c in clips if c.split == "train"], ARKIT_52)
     bar = partial(tqdm, desc=split)
-    spoken = load_audio([c for c in clips if c.split == split], cache() / "phones.json", bar)
-    known = embed_clips(spoken, cache() / "words.npz")
-    both = [(clip, said) for clip, said in zip(spoken, known, strict=True) if len(said.times)]
+    loaded = load_audio([c for c in clips if c.split == split], cache() / "phones.json", bar)
+    known = embed_clips(loaded, cache() / "words.npz")
+    both = [(clip, words) for clip, words in zip(loaded, known, strict=True) if len(words.times)]
     if not both:
         raise DataError(f"{folder / GRID}: no {split} sentence fits its sound")
     streams = [render_as_recorded(clip, scale, net.speech > 0) for clip, _ in both]
     faces = min(len(s.mels) for s in streams) // 2 * 2
     voices = torch.from_numpy(np.stack([s.heard(np.arange(faces)) for s in streams]))
-    heard = [(net.content(v)[0], net.emotion(v[..., :N_MELS])[0]) for v in voices.split(32)]
-    content, emotion = (torch.cat([at_sixty(h[k]) for h in heard]) for k in (0, 1))
+    outputs = [(net.content(v)[0], net.emotion(v[..., :N_MELS])[0]) for v in voices.split(32)]
+    content, emotion = (torch.cat([at_sixty(h[k]) for h in outputs]) for k in (0, 1))
     targets = np.stack([s.targets[:faces] for s in streams]) / arkit_spread()
     live = np.isin(np.arange(52), UPPER) & next(iter(scale.values())).live
-    said = tuple(said for _, said in both)
-    part = GridPart(content, emotion, torch.from_numpy(targets), said, streams[0].time[:faces])
+    words = tuple(words for _, words in both)
+    part = GridPart(content, emotion, torch.from_numpy(targets), words, streams[0].time[:faces])
     return part, live
 
 
-def others(said: Sequence[WordEmbeddings], rng: Rng) -> list[WordEmbeddings]:
+def others(words: Sequence[WordEmbeddings], rng: Rng) -> list[WordEmbeddings]:
     """Each sentence's times with the words of another sentence that has as many."""
-    counts = np.array([len(s.times) for s in said])
-    mixed = list(said)
+    counts = np.array([len(s.times) for s in words])
+    mixed = list(words)
     for count in np.unique(counts):
         at = rng.permutation(np.flatnonzero(counts == count))
         for here, there in zip(at, np.roll(at, 1), strict=True):
-            mixed[here] = replace(said[here], vectors=said[there].vectors)
+            mixed[here] = replace(words[here], vectors=words[there].vectors)
     return mixed
 
 
-def places(said: Sequence[WordEmbeddings]) -> list[WordEmbeddings]:
+def word_positions(words: Sequence[WordEmbeddings]) -> list[WordEmbeddings]:
     """Each word's place in its sentence, counted from the start and from the end, as a vector.
 
     Fixed random vectors as long as the words' own, so that the branch has as much to hold on to.
     """
-    longest = max(len(s.times) for s in said)
+    longest = max(len(s.times) for s in words)
     table = np.random.default_rng(0).standard_normal((2, longest, EMBEDDING)).astype(np.float32)
-    norm = np.linalg.norm(np.concatenate([s.vectors for s in said]), axis=1).mean()
+    norm = np.linalg.norm(np.concatenate([s.vectors for s in words]), axis=1).mean()
     table *= norm / np.sqrt(2 * EMBEDDING)
     return [
-        replace(s, vectors=table[0, : len(s.times)] + table[1, : len(s.times)][::-1]) for s in said
+        replace(s, vectors=table[0, : len(s.times)] + table[1, : len(s.times)][::-1]) for s in words
     ]
 
 
-def on_faces(said: Sequence[WordEmbeddings], moments: Floats) -> Tensor:
+def on_faces(words: Sequence[WordEmbeddings], times: Floats) -> Tensor:
     """(N, T, 384) half-precision embeddings of clips that all begin at 0."""
-    return torch.from_numpy(np.stack([at_times(s, moments).astype(np.float16) for s in said]))
+    return torch.from_numpy(np.stack([at_times(s, times).astype(np.float16) for s in words]))
 
 
 Words = Callable[[GridPart, int], "Tensor | None"]
@@ -104,9 +104,9 @@ Words = Callable[[GridPart, int], "Tensor | None"]
 
 ROWS: dict[str, Words] = {
     "voice alone": lambda part, seed: None,
-    "voice, words": lambda part, seed: on_faces(part.said, part.moments),
+    "voice, words": lambda part, seed: on_faces(part.words, part.times),
     "voice, another sentence's words": lambda part, seed: on_faces(
-        others(part.said, np.random.default_rng(seed)), part.moments
+        others(part.words, np.random.default_rng(seed)), part.times
     ),
-    "voice, place of the word": lambda part, seed: on_faces(places(part.said), part.moments),
+    "voice, place of the word": lambda part, seed: on_faces(word_positions(part.words), part.times),
 }

@@ -132,7 +132,7 @@ def gather(makes: Iterable[ClipReader]) -> tuple[list[Clip], list[Skipped]]:
 
 def split_by_id(clip_id: str, validation: float, test: float) -> str:
     """A split that depends on the id alone, so adding clips moves no other clip."""
-    place = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big") / 2**64
-    if place < test:
+    rank = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big") / 2**64
+    if rank < test:
         return "test"
-    return "validation" if place < test + validation else "train"
+    return "validation" if rank < test + validation else "train"

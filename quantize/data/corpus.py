@@ -1,4 +1,4 @@
-"""``--data`` to what a training hears: recordings said anew, or what ``prepare`` made of some."""
+"""``--data`` to a training corpus: recordings rendered anew, or the shards of ``prepare``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LEARNED_SHAPES = np.isin(ARKIT_52, LEARNED)
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a training hears and is judged by."""
+    """Training clips, and those it is validated on."""
 
     spoken: Sequence[LoadedClip]
     """Training clips, as ``TrainingStream.clip`` counts them; clips of shards have no samples."""
@@ -44,9 +44,9 @@ class Corpus:
     validation: Sequence[TrainingStream]
     """Clips held back, as they are."""
     make: Callable[[int], TrainingStream]
-    """All training clips in one stream, said for the ``k``-th time."""
+    """The ``k``-th rendition of all training clips in one stream."""
     times: int
-    """How often they can be said differently."""
+    """How many different renditions there are."""
 
 
 def read_corpus(
@@ -96,7 +96,7 @@ def _recorded(
 ) -> Corpus:
     clips, _ = load([Path(d) for d in data])
     training = [c for c in clips if c.split == "train"]
-    spoken = load_audio(training, out / "phones.json", partial(tqdm, desc="listening"))
+    spoken = load_audio(training, out / "phones.json", partial(tqdm, desc="finding phones"))
     learned = fit_scales(training)
     scales = _paired(fit_scales(training, ARKIT_52) if upper else learned, spoken)
     held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
@@ -120,28 +120,28 @@ def _render(
 
 
 def _paired(scales: dict[str, Scale], spoken: Sequence[LoadedClip]) -> dict[str, Scale]:
-    """The scales of the sources that are heard, in the order of their names."""
-    heard = {s.clip.source for s in spoken}
-    return {source: scales[source] for source in sorted(heard & scales.keys())}
+    """The scales of the sources that have audio, in the order of their names."""
+    sources = {s.clip.source for s in spoken}
+    return {source: scales[source] for source in sorted(sources & scales.keys())}
 
 
 def _prepared(folder: Path, repeat: dict[str, int], times: int) -> Corpus:
-    told, shards = _note(folder), folder / "shards"
-    spoken = [_spoken(clip) for clip, _ in read(shards, "train")]
+    record, shards = _note(folder), folder / "shards"
+    spoken = [_clip_of(clip) for clip, _ in read(shards, "train")]
     scales = {
         source: Scale(
             *(np.array(scale[k], np.float32) * LEARNED_SHAPES for k in ("zero", "factor"))
         )
-        for source, scale in told["scales"].items()
+        for source, scale in record["scales"].items()
     }
-    held = (_taught(stream) for _, stream in read(shards, "validation"))
+    held = (_learned_only(stream) for _, stream in read(shards, "validation"))
     at = {s.clip.id: k for k, s in enumerate(spoken)}
     return Corpus(
         spoken,
         _paired(scales, spoken),
         [stream for stream in held if stream.live.any()],
         partial(_unpack, shards, at, repeat),
-        min(times, told["renditions"]),
+        min(times, record["renditions"]),
     )
 
 
@@ -150,21 +150,21 @@ def _note(folder: Path) -> dict[str, Any]:
     path = folder / "prepared.json"
     if not path.exists():
         raise DataError(f"{path} is missing; run edge-quantize prepare to its end, or copy it too")
-    told: dict[str, Any] = json.loads(path.read_text())
-    if told.get("version") != VERSION:
+    record: dict[str, Any] = json.loads(path.read_text())
+    if record.get("version") != VERSION:
         raise DataError(
             f"{folder}: shards of another version of EdgeTalk; make them again with "
             "edge-quantize prepare"
         )
-    if gone := [name for name in told["shards"] if not (folder / "shards" / name).exists()]:
+    if gone := [name for name in record["shards"] if not (folder / "shards" / name).exists()]:
         raise DataError(f"{folder}/shards/{gone[0]} is missing; copy or prepare it again")
-    return told
+    return record
 
 
-def _spoken(told: dict[str, Any]) -> LoadedClip:
-    """A training clip as far as a shard tells of it."""
-    known = {k: told[k] for k in ("id", "source", "speaker", "emotion", "level", "text")}
-    phones = tuple(Phone(**p) for p in told["phones"])
+def _clip_of(record: dict[str, Any]) -> LoadedClip:
+    """A training clip as far as a shard describes it."""
+    known = {k: record[k] for k in ("id", "source", "speaker", "emotion", "level", "text")}
+    phones = tuple(Phone(**p) for p in record["phones"])
     clip = Clip(split="train", audio=None, phones=phones, **known)
     return LoadedClip(clip, np.zeros(0, np.int16), phones)
 
@@ -172,12 +172,12 @@ def _spoken(told: dict[str, Any]) -> LoadedClip:
 def _unpack(shards: Path, at: dict[str, int], repeat: dict[str, int], k: int) -> TrainingStream:
     parts = []
     for clip, stream in read(shards, "train", k):
-        place = np.where(stream.clip < 0, -1, at[clip["id"]]).astype(np.int32)
-        parts += [replace(_taught(stream), clip=place)] * repeat.get(clip["source"], 1)
+        index = np.where(stream.clip < 0, -1, at[clip["id"]]).astype(np.int32)
+        parts += [replace(_learned_only(stream), clip=index)] * repeat.get(clip["source"], 1)
     return joined(parts)
 
 
-def _taught(stream: TrainingStream) -> TrainingStream:
+def _learned_only(stream: TrainingStream) -> TrainingStream:
     """The stream without what is not learned from speech."""
     return replace(
         stream, targets=stream.targets * LEARNED_SHAPES, live=stream.live & LEARNED_SHAPES

@@ -1,4 +1,4 @@
-"""Which sound is spoken when: phone labels from files or by alignment, as the 15 OVR visemes.
+"""Which phone is spoken when: labels from files or by alignment, as the 15 OVR visemes.
 
 The viseme set is Oculus/Meta's (OVRLipSync), which VRChat and most viseme avatars use too.
 """
@@ -35,10 +35,10 @@ class Phone:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of a text, and when it was said."""
+    """One word of a text, and when it was spoken."""
 
-    place: int
-    """Which of ``spelled(text)``."""
+    index: int
+    """Into ``spelled(text)``."""
     start: float
     """Seconds."""
     end: float
@@ -149,35 +149,35 @@ class Aligner:
         return (text and self._align(pcm, text)) or self._decode(pcm)
 
     def words(self, samples: Floats, text: str) -> tuple[Word, ...]:
-        """When each word of ``text`` is said in 16 kHz ``samples``.
+        """When each word of ``text`` is spoken in 16 kHz ``samples``.
 
         Words that the dictionary lacks are left out, and all of them where the text does not fit.
         """
         known = self._known(text)
         alignment = self._aligned(_pcm(samples), text)
-        said = [w for w in alignment.words() if not w.name.startswith("<")] if alignment else []
-        if len(said) != len(known):
+        words = [w for w in alignment.words() if not w.name.startswith("<")] if alignment else []
+        if len(words) != len(known):
             return ()
         return tuple(
-            Word(place, w.start / 100, (w.start + w.duration) / 100)
-            for place, w in zip(known, said, strict=True)
+            Word(index, w.start / 100, (w.start + w.duration) / 100)
+            for index, w in zip(known, words, strict=True)
         )
 
     def _decode(self, pcm: bytes) -> tuple[Phone, ...]:
         _listen(self._loop, pcm)
-        spoken = (
+        segments = (
             (s.start_frame, s.end_frame + 1, arpabet_viseme(s.word)) for s in self._loop.seg()
         )
-        return tuple(Phone(start / 100, end / 100, v) for start, end, v in spoken if v)
+        return tuple(Phone(start / 100, end / 100, v) for start, end, v in segments if v)
 
     def _align(self, pcm: bytes, text: str) -> tuple[Phone, ...]:
         alignment = self._aligned(pcm, text)
         if alignment is None:
             return ()
-        spoken = (
+        segments = (
             (p.start, p.start + p.duration, arpabet_viseme(p.name)) for p in alignment.phones()
         )
-        return tuple(Phone(start / 100, end / 100, v) for start, end, v in spoken if v)
+        return tuple(Phone(start / 100, end / 100, v) for start, end, v in segments if v)
 
     def _known(self, text: str) -> list[int]:
         """Places of the words of ``spelled(text)`` that the dictionary has."""

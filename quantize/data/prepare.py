@@ -58,17 +58,12 @@ def prepare(
 ) -> dict[str, int]:
     """Make ``out``; how many samples each split holds.
 
-    Training clips are said once in their own voice and ``renditions - 1`` times in others;
-    validation and test clips once, as they are. With ``speech`` for teachers that hear
+    Training clips are rendered once in their own voice and ``renditions - 1`` times in others;
+    validation and test clips once, as they are. With ``speech`` for teachers that read
     ``quantize.data.speech_encoder`` too: shards grow eightfold.
     """
     out.mkdir(parents=True, exist_ok=True)
-    found = PreparedClips()
-    for folder in data:
-        found.add(_read(folder, out / "takes" / folder.name, model))
-    if not found.clips:
-        why = f"; e.g. {found.skipped[0].reason}" if found.skipped else ""
-        raise DataError(f"{', '.join(map(str, data))}: no usable clip{why}")
+    found = _read_all(data, out, model)
     # A source without a training clip is scaled by what it has, such as a single video.
     scales = fit_scales(found.clips, ARKIT_52)
     scales |= fit_scales([c for c in found.clips if c.split == "train"], ARKIT_52)
@@ -78,17 +73,28 @@ def prepare(
         clips = [c for c in found.clips if c.split == split and c.audio]
         if not clips:
             continue
-        spoken = load_audio(clips, out / "phones.json", partial(tqdm, desc=f"{split}: listening"))
-        minutes = sum(len(s.samples) for s in spoken) / SAMPLE_RATE / 60
-        log.info("%s: %d clips, %.1f min", split, len(spoken), minutes)
-        times = renditions if split == "train" else 1
+        bar = partial(tqdm, desc=f"{split}: finding phones")
+        loaded = load_audio(clips, out / "phones.json", bar)
+        minutes = sum(len(s.samples) for s in loaded) / SAMPLE_RATE / 60
+        log.info("%s: %d clips, %.1f min", split, len(loaded), minutes)
         counts[split] = 0
-        for k in range(times):
-            samples = _say(spoken, scales, rooms or Rooms(), k, seed, speech)
-            bar = tqdm(samples, total=len(spoken), desc=f"{split}: writing {k + 1} of {times}")
-            counts[split] += write(bar, shards, split, k)
+        for k in range(renditions if split == "train" else 1):
+            samples = _render(loaded, scales, rooms or Rooms(), k, seed, speech)
+            bar_text = f"{split}: writing rendition {k + 1}"
+            counts[split] += write(tqdm(samples, bar_text, len(loaded)), shards, split, k)
     _note(out, data, found.skipped, scales, counts, renditions, seed)
     return counts
+
+
+def _read_all(data: Sequence[Path], out: Path, model: Path | None) -> PreparedClips:
+    """The clips of all folders; ``DataError`` where there is none."""
+    found = PreparedClips()
+    for folder in data:
+        found.add(_read(folder, out / "takes" / folder.name, model))
+    if not found.clips:
+        why = f"; e.g. {found.skipped[0].reason}" if found.skipped else ""
+        raise DataError(f"{', '.join(map(str, data))}: no usable clip{why}")
+    return found
 
 
 def _empty(out: Path) -> Path:
@@ -101,7 +107,7 @@ def _empty(out: Path) -> Path:
     return folder
 
 
-def _say(
+def _render(
     clips: Sequence[LoadedClip],
     scales: dict[str, Scale],
     rooms: Rooms,
@@ -112,12 +118,12 @@ def _say(
     """Every clip once, the first time in its own voice; each time in another order."""
     rng = np.random.default_rng((seed, rendition))
     for at in rng.permutation(len(clips)):
-        spoken = clips[at]
+        loaded = clips[at]
         if rendition == 0:
-            stream = render_as_recorded(spoken, scales, speech)
+            stream = render_as_recorded(loaded, scales, speech)
         else:
-            stream = render_clip(spoken, 0, scales, rooms, rng, speech)
-        yield sample(spoken, stream, rendition)
+            stream = render_clip(loaded, 0, scales, rooms, rng, speech)
+        yield sample(loaded, stream, rendition)
 
 
 def _read(folder: Path, takes: Path, model: Path | None) -> tuple[list[Clip], list[Skipped]]:

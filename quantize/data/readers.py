@@ -147,8 +147,8 @@ def read_misc(folder: Path) -> Iterator[ClipReader]:
         kind, name = path.relative_to(folder).parts[0], path.stem
         speaker = name.split("_")[0] if kind == "vctk_4spk" else kind
         phones: tuple[Phone, ...] = ()
-        if (spoken := path.with_suffix(".phone.json")).exists():
-            phones = read_pocketsphinx(spoken)
+        if (aligned := path.with_suffix(".phone.json")).exists():
+            phones = read_pocketsphinx(aligned)
         text = texts.get(name)
         if (written := path.with_suffix(".txt")).exists():
             text = written.read_text("utf-8")

@@ -1,11 +1,11 @@
 """Training streams as WebDataset shards (tar files), and back.
 
 ``SPLIT-RRR-NNNNNN.tar`` holds samples of rendition R of a split; 0 is each clip in its own voice.
-A sample is one clip said once. Its files: ``mels.npy`` (T, N_MELS), ``weights.npy`` (T, 52) in the
-common range, ``mask.npy`` (T, 52) where the weights mean something, ``visemes.npy`` (T,) index into
-``VISEMES`` or -1, ``moment.npy`` (T,) seconds into the recording (-1 in the pause before it),
-``speech.npy`` (T, 288 or 0) for teachers, and ``clip.json`` (id, source, speaker, emotion, level,
-text, phones).
+A sample is one rendition of one clip. Its files: ``mels.npy`` (T, N_MELS), ``weights.npy`` (T, 52)
+in the common range, ``mask.npy`` (T, 52) where the weights mean something, ``visemes.npy`` (T,)
+index into ``VISEMES`` or -1, ``moment.npy`` (T,) seconds into the recording (-1 in the pause before
+it), ``speech.npy`` (T, 288 or 0) for teachers, and ``clip.json`` (id, source, speaker, emotion,
+level, text, phones).
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ SHARD_BYTES = 64_000_000
 Sample = dict[str, Any]
 
 
-def sample(spoken: LoadedClip, stream: TrainingStream, rendition: int) -> Sample:
+def sample(loaded: LoadedClip, stream: TrainingStream, rendition: int) -> Sample:
     """One clip as WebDataset writes it."""
-    clip = spoken.clip
-    told = {
+    clip = loaded.clip
+    described = {
         "id": clip.id,
         "source": clip.source,
         "speaker": clip.speaker,
         "emotion": clip.emotion,
         "level": clip.level,
         "text": clip.text,
-        "phones": [asdict(p) for p in spoken.phones],
+        "phones": [asdict(p) for p in loaded.phones],
     }
-    moment = np.where(stream.clip >= 0, stream.time, -1)
+    time = np.where(stream.clip >= 0, stream.time, -1)
     return {
         # A key may hold neither dots nor folders.
         "__key__": f"{re.sub(r'[^A-Za-z0-9_-]', '-', clip.id)}-{rendition:03d}",
@@ -53,9 +53,9 @@ def sample(spoken: LoadedClip, stream: TrainingStream, rendition: int) -> Sample
         "weights.npy": _npy(stream.targets.astype(np.float16)),
         "mask.npy": _npy(np.packbits(stream.live, axis=1)),
         "visemes.npy": _npy(stream.visemes.astype(np.int8)),
-        "moment.npy": _npy(moment.astype(np.float32)),
+        "moment.npy": _npy(time.astype(np.float32)),
         "speech.npy": _npy(stream.speech),
-        "clip.json": json.dumps(told).encode(),
+        "clip.json": json.dumps(described).encode(),
     }
 
 
@@ -81,7 +81,7 @@ def write(samples: Iterable[Sample], folder: Path, split: str, rendition: int) -
 def read(
     folder: Path, split: str, rendition: int = 0
 ) -> Iterator[tuple[dict[str, Any], TrainingStream]]:
-    """Every sample of one rendition of a split: what is told of the clip, and its stream.
+    """Every sample of one rendition of a split: the description of the clip, and its stream.
 
     Raises ``DataError`` for a shard that is damaged, such as half copied.
     """
@@ -102,14 +102,14 @@ def _stream(one: Sample) -> TrainingStream:
     def values(name: str) -> np.ndarray[Any, Any]:
         return np.asarray(np.load(io.BytesIO(one[f"{name}.npy"])))
 
-    moment = values("moment")
+    time = values("moment")
     return TrainingStream(
         values("mels").astype(np.float32),
         values("weights").astype(np.float32),
         np.unpackbits(values("mask"), axis=1, count=len(ARKIT_52)).astype(bool),
         values("visemes").astype(np.int64),
-        np.ones(len(moment), np.float32),
-        np.where(moment < 0, -1, 0).astype(np.int32),
-        np.maximum(moment, 0),
+        np.ones(len(time), np.float32),
+        np.where(time < 0, -1, 0).astype(np.int32),
+        np.maximum(time, 0),
         values("speech"),
     )

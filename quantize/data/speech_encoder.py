@@ -1,8 +1,8 @@
-"""What a recogniser that was taught on 200,000 hours makes of a voice: the teachers' second ear.
+"""Features of a voice from a recogniser trained on 200,000 hours, for teachers.
 
 EmoTalk and DEEPTalk stand on wav2vec 2.0. Ours is the encoder of Moonshine tiny (Jeffries et al.
-2024, MIT, 8 M parameters), because a wheel on PyPI carries its weights. Teachers alone hear it; a
-student hears log-mels and learns from them.
+2024, MIT, 8 M parameters), because a wheel on PyPI carries its weights. Only teachers read it;
+a student reads log-mels and learns from the teachers.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ FIRST, STEP = 447, 384
 SHORTEST = 3000
 """Samples that the convolutions need, and some."""
 WHOLE, PART, EDGE = 20 * SAMPLE_RATE, 16 * SAMPLE_RATE, 2 * SAMPLE_RATE
-"""Longer sound than ``WHOLE`` is heard in parts; of each, ``EDGE`` at a cut is only context."""
+"""Sound longer than ``WHOLE`` is encoded in parts; of each, ``EDGE`` at a cut is only context."""
 
 
 def teacher_features(samples: Floats, speech: int) -> Floats:
-    """(faces, N_MELS + speech) log-mels of a clip and, if ``speech``, what is said beside them."""
+    """(faces, N_MELS + speech) log-mels of a clip and, if ``speech``, the encoder's features."""
     mels = np.stack([mel for _, mel, _ in Features().push(samples)])
     if not speech:
         return mels
@@ -40,7 +40,7 @@ def teacher_features(samples: Floats, speech: int) -> Floats:
 
 
 def features(samples: Floats, faces: int) -> Floats:
-    """(faces, 288) of a clip at 16 kHz, each at the moment when its face is shown.
+    """(faces, 288) of a clip at 16 kHz, each at the time of its face.
 
     Raises ``MissingError`` where the package is not installed.
     """
@@ -54,18 +54,18 @@ def features(samples: Floats, faces: int) -> Floats:
         kept = (middle >= first) & (middle < last)
         found.append(part[kept])
         middles.append(middle[kept])
-    return _shown(np.concatenate(found), np.concatenate(middles), faces)
+    return _resample(np.concatenate(found), np.concatenate(middles), faces)
 
 
 def _parts(count: int) -> list[tuple[int, int]]:
-    """Where each stretch that is heard at once starts and ends, of ``count`` samples."""
+    """Where each part that is encoded at once starts and ends, of ``count`` samples."""
     if count <= WHOLE:
         return [(0, count)]
     starts = range(0, count - 2 * EDGE, PART - 2 * EDGE)
     return [(start, min(start + PART, count)) for start in starts]
 
 
-def _shown(found: Floats, middles: NDArray[np.int64], faces: int) -> Floats:
+def _resample(found: Floats, middles: NDArray[np.int64], faces: int) -> Floats:
     """Features at ``middles`` (samples) to one a face, linearly; held at the ends."""
     wanted = (np.arange(faces) + 1) * SAMPLE_RATE / FPS
     right = np.clip(np.searchsorted(middles, wanted), 1, len(middles) - 1)
@@ -75,8 +75,8 @@ def _shown(found: Floats, middles: NDArray[np.int64], faces: int) -> Floats:
 
 
 def _encode(samples: Floats) -> Floats:
-    heard = samples[None].astype(np.float32)
-    feed = {"input_values": heard, "attention_mask": np.ones(heard.shape, np.int64)}
+    batch = samples[None].astype(np.float32)
+    feed = {"input_values": batch, "attention_mask": np.ones(batch.shape, np.int64)}
     made: Floats = _session().run(None, feed)[0][0]
     return made
 

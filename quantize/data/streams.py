@@ -1,4 +1,4 @@
-"""Clips to long training streams: the whole corpus, spoken anew by other voices each time.
+"""Clips to long training streams: the whole corpus, rendered in other voices each time.
 
 A rendition is stored once and read many times, because making one costs a core about a minute.
 """
@@ -65,14 +65,14 @@ class TrainingStream:
     trust: Floats
     """(T,) weight of the targets: 1 where captured, less where only the phone is known."""
     clip: NDArray[np.int32]
-    """(T,) which of the clips is heard; -1 in the pause before one."""
+    """(T,) index of the clip; -1 in the pause before one."""
     time: Floats
-    """(T,) seconds into that clip as it was recorded, whatever the tempo it is spoken at here."""
+    """(T,) seconds into that clip as it was recorded, whatever the tempo of this rendition."""
     speech: NDArray[np.float16]
     """(T, S) features of ``quantize.data.speech_encoder``; S is 0 where nobody asked for them."""
 
     def heard(self, at: NDArray[np.int64]) -> Floats:
-        """(..., N_MELS + S) what a teacher hears at faces ``at``."""
+        """(..., N_MELS + S) features of a teacher at faces ``at``."""
         return np.concatenate([self.mels[at], self.speech[at].astype(np.float32)], axis=-1)
 
     def save(self, path: Path) -> None:
@@ -116,7 +116,7 @@ def load_audio(clips: Sequence[Clip], found: Path, track: Callable = iter) -> li
     """Read each clip's audio and find its phones; what is found is kept in the file ``found``."""
     known = json.loads(found.read_text()) if found.exists() else {}
     aligner: Aligner | None = None
-    spoken = []
+    loaded = []
     for clip in track([c for c in clips if c.audio]):
         samples = read_audio(clip.audio)
         phones = clip.phones
@@ -125,9 +125,9 @@ def load_audio(clips: Sequence[Clip], found: Path, track: Callable = iter) -> li
                 aligner = aligner or Aligner()
                 known[clip.id] = [asdict(p) for p in aligner.find(samples, clip.text)]
             phones = tuple(Phone(**p) for p in known[clip.id])
-        spoken.append(LoadedClip(clip, (samples * 32767).astype(np.int16), phones))
+        loaded.append(LoadedClip(clip, (samples * 32767).astype(np.int16), phones))
     write_text(found, json.dumps(known))  # other processes of torchrun write it too
-    return spoken
+    return loaded
 
 
 def render_all(
@@ -138,7 +138,7 @@ def render_all(
     repeat: dict[str, int],
     speech: bool = False,
 ) -> TrainingStream:
-    """Say all clips, in random order and other voices, in one long stream.
+    """All clips in one long stream, in random order and other voices.
 
     ``repeat`` says how often a source is used in one rendition (FACEGOOD is short and rich).
     """
@@ -157,14 +157,14 @@ def features_of_clip(clip: Clip, speech: int = 0) -> Floats:
 
 
 def render_as_recorded(
-    spoken: LoadedClip, scales: dict[str, Scale], speech: bool = False
+    loaded: LoadedClip, scales: dict[str, Scale], speech: bool = False
 ) -> TrainingStream:
     """One clip as it is, for validation."""
-    return _describe(spoken, 0, VoicePerturbation(), spoken.sound, 0, scales, None, speech)
+    return _describe(loaded, 0, VoicePerturbation(), loaded.sound, 0, scales, None, speech)
 
 
 def render_clip(
-    spoken: LoadedClip,
+    loaded: LoadedClip,
     at: int,
     scales: dict[str, Scale],
     rooms: Rooms,
@@ -173,16 +173,16 @@ def render_clip(
 ) -> TrainingStream:
     """One clip, the ``at``-th of its corpus, in another voice and room, with a pause before it."""
     voice = draw_perturbation(rng)
-    samples = perturb(spoken.sound, voice)
+    samples = perturb(loaded.sound, voice)
     # A pause before the clip: mostly short, sometimes long, in the same room and noise.
     pause = int(rng.exponential(0.3) * 60) if rng.random() < 0.95 else int(rng.uniform(60, 240))
     quiet = np.zeros(pause * SAMPLE_RATE // 60, np.float32)
     samples = rooms.place(np.concatenate([quiet, samples]), rng)
-    return _describe(spoken, at, voice, samples, pause, scales, rng, speech)
+    return _describe(loaded, at, voice, samples, pause, scales, rng, speech)
 
 
 def _describe(
-    spoken: LoadedClip,
+    loaded: LoadedClip,
     at: int,
     voice: VoicePerturbation,
     samples: Floats,
@@ -191,29 +191,29 @@ def _describe(
     rng: Rng | None,
     speech: bool,
 ) -> TrainingStream:
-    clip, scale = spoken.clip, scales.get(spoken.clip.source)
+    clip, scale = loaded.clip, scales.get(loaded.clip.source)
     features = Features(mel_filters(voice.tract))
     mels = np.stack([mel for _, mel, _ in features.push(samples)])
     if rng is not None:
         mels = perturb_spectrum(mels, rng)
-    said = speech_features(samples, len(mels)) if speech else np.zeros((len(mels), 0))
+    encoded = speech_features(samples, len(mels)) if speech else np.zeros((len(mels), 0))
     faces = len(mels) - pause
     face = np.zeros((faces, 52), np.float32)
     live = np.zeros((faces, 52), bool)
     if clip.capture and scale:
         face = targets(clip, scale, faces, voice.tempo)
         live = seen_at_sixty(clip.capture, faces, voice.tempo)[:, None] & scale.live
-    labels = per_face(spoken.phones, faces, voice.tempo)
+    labels = per_face(loaded.phones, faces, voice.tempo)
     return TrainingStream(
         mels,
         # In the pause the face waits as the clip begins.
         np.concatenate([np.repeat(face[:1], pause, axis=0), face]),
         np.concatenate([np.repeat(live[:1], pause, axis=0), live]),
-        np.concatenate([np.full(pause, 0 if spoken.phones else UNKNOWN), labels]),
+        np.concatenate([np.full(pause, 0 if loaded.phones else UNKNOWN), labels]),
         np.ones(len(mels), np.float32),
         np.concatenate([np.full(pause, -1), np.full(faces, at)]).astype(np.int32),
         np.concatenate([np.zeros(pause), (np.arange(faces) + 1) * voice.tempo / FPS]).astype(
             np.float32
         ),
-        said.astype(np.float16),
+        encoded.astype(np.float16),
     )

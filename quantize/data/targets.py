@@ -56,11 +56,11 @@ def to_sixty(capture: Capture, faces: int, tempo: float = 1.0) -> Floats:
     ``tempo`` above 1 plays the capture faster. Monotone cubic interpolation (PCHIP) does not
     overshoot, so a closed mouth stays closed.
     """
-    shown = np.arange(len(capture.values)) / capture.fps
-    wanted = np.clip((np.arange(faces) + 1) * tempo / FPS, 0, shown[-1])
+    captured_at = np.arange(len(capture.values)) / capture.fps
+    wanted = np.clip((np.arange(faces) + 1) * tempo / FPS, 0, captured_at[-1])
     out = np.zeros((faces, len(ARKIT_52)), np.float32)
     columns = [INDEX[name] for name in capture.names]
-    out[:, columns] = PchipInterpolator(shown, capture.values, axis=0)(wanted)
+    out[:, columns] = PchipInterpolator(captured_at, capture.values, axis=0)(wanted)
     return out
 
 
@@ -71,11 +71,11 @@ def seen_at_sixty(capture: Capture, faces: int, tempo: float = 1.0) -> NDArray[n
     """
     seen = np.ones(len(capture.values), bool) if capture.seen is None else capture.seen
     # A hair of tolerance, or the frame after one that is hit exactly would be asked for.
-    place = (np.arange(faces) + 1) * tempo / FPS * capture.fps
-    before, after = np.floor(place + 1e-6).astype(int), np.ceil(place - 1e-6).astype(int)
+    frame = (np.arange(faces) + 1) * tempo / FPS * capture.fps
+    before, after = np.floor(frame + 1e-6).astype(int), np.ceil(frame - 1e-6).astype(int)
     last = len(seen) - 1
     known = seen[np.minimum(before, last)] & seen[np.minimum(after, last)]
-    return np.asarray(known & (place <= last + LONGEST_GAP * capture.fps))
+    return np.asarray(known & (frame <= last + LONGEST_GAP * capture.fps))
 
 
 def fit_scales(clips: Iterable[Clip], names: Sequence[str] = LEARNED) -> dict[str, Scale]:

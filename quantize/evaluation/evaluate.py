@@ -19,7 +19,7 @@ from quantize.training.checkpoint import open_run, settings_of
 
 
 def faces_of(path: Path, clips: Sequence[TestClip]) -> dict[str, Floats]:
-    """Trial id to faces (n, 52), made by what lies at ``path``.
+    """Clip id to faces (n, 52), made by what lies at ``path``.
 
     A bundle runs as it ships; a ``checkpoint.pt``, or the run's folder that holds it, runs as the
     kind of network that its ``run.yaml`` names.
@@ -37,10 +37,10 @@ def faces_of(path: Path, clips: Sequence[TestClip]) -> dict[str, Floats]:
     return NETWORKS[kind](checkpoint, clips)
 
 
-def heard(trial: TestClip, faces: int, speech: int = 0) -> Floats:
+def heard(clip: TestClip, faces: int, speech: int = 0) -> Floats:
     """(faces, N_MELS + speech) features; as if silence followed where the clip ends sooner."""
-    rest = face_end(faces - 1) - len(trial.samples)
-    samples = np.concatenate([trial.samples, np.zeros(max(0, rest), np.float32)])
+    rest = face_end(faces - 1) - len(clip.samples)
+    samples = np.concatenate([clip.samples, np.zeros(max(0, rest), np.float32)])
     return teacher_features(samples, speech)[:faces]
 
 
@@ -57,16 +57,16 @@ def of_student(checkpoint: Path, clips: Sequence[TestClip]) -> dict[str, Floats]
     late = min(lookaheads, key=lambda n: abs(n - LOOKAHEAD))
     choice = student.config.at(late)
     found = {}
-    for trial in clips:
-        mels = torch.from_numpy(heard(trial, trial.faces + late))[None]
+    for clip in clips:
+        mels = torch.from_numpy(heard(clip, clip.faces + late))[None]
         with torch.no_grad():
             weights, _, _ = student(mels, choice, student.initial_state())
-        found[trial.id] = weights[0, late:].numpy()
+        found[clip.id] = weights[0, late:].numpy()
     return found
 
 
 def of_teacher(checkpoint: Path, clips: Sequence[TestClip]) -> dict[str, Floats]:
-    """The teacher in its neutral mood, which hears the whole clip at once."""
+    """The teacher at the neutral emotion, with the whole clip at once."""
     from models.teacher import Teacher, TeacherConfig
     from quantize.training.inference import faces_of
 
@@ -75,7 +75,7 @@ def of_teacher(checkpoint: Path, clips: Sequence[TestClip]) -> dict[str, Floats]
 
 
 def of_teachers(checkpoints: Sequence[Path], clips: Sequence[TestClip]) -> Faces:
-    """Every trial's mean face by teachers, which hear whole clips."""
+    """Every clip's mean face by teachers, which have the whole clip at once."""
     each = [of_teacher(checkpoint, clips) for checkpoint in checkpoints]
     return {t.id: np.mean([faces[t.id] for faces in each], axis=0) for t in clips}
 

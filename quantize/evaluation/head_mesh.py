@@ -1,4 +1,4 @@
-"""A head with ARKit morph targets (GLB) to vertex offsets, so that errors can be told in mm."""
+"""A head with ARKit morph targets (GLB) to vertex offsets, so that errors have a unit: mm."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def _accessor(tree: dict[str, Any], data: bytes, at: int) -> Floats:
     if "bufferView" in accessor:
         out[...] = _view(tree, data, accessor, accessor["componentType"], count * 3).reshape(-1, 3)
     if sparse := accessor.get("sparse"):
-        few, places = sparse["count"], sparse["indices"]
-        where = _view(tree, data, places, places["componentType"], few)
+        few, indices = sparse["count"], sparse["indices"]
+        where = _view(tree, data, indices, indices["componentType"], few)
         out[where] = _view(tree, data, sparse["values"], 5126, few * 3).reshape(-1, 3)
     return out
 

@@ -86,32 +86,32 @@ def engines(bundle: Bundle, precision: str) -> tuple[OnnxEngine, OnnxEngine]:
 
 
 def run_precision(
-    bundle: Bundle, precision: str, heard: ClipStream, latents: Floats | None
+    bundle: Bundle, precision: str, stream: ClipStream, latents: Floats | None
 ) -> PrecisionOutput:
     """Step through the stream as ``Pipeline`` does; ``latents`` (T, L) are those of fp32."""
     generator, decoder = engines(bundle, precision)
     control = bundle.conditioning_input(bundle.lookahead)
     latent_rows, code_rows, weight_rows, taken = [], [], [], []
-    for mel in heard.mels:
+    for mel in stream.mels:
         begun = time.perf_counter()
-        told = generator.step(mels=mel, **control)
-        latent = told["latent"]
+        output = generator.step(mels=mel, **control)
+        latent = output["latent"]
         weights = decoder.step(latent=latent)["weights"]
         taken.append(time.perf_counter() - begun)
         latent_rows.append(latent.ravel().copy())
-        code_rows.append(told["codes"].reshape(2, -1).argmax(1) if bundle.codes else [])
+        code_rows.append(output["codes"].reshape(2, -1).argmax(1) if bundle.codes else [])
         weight_rows.append(weights[0, 0].copy())
-    said, shown = np.stack(latent_rows), np.stack(weight_rows)
-    alone = shown
+    latent, weights = np.stack(latent_rows), np.stack(weight_rows)
+    alone = weights
     if latents is not None:
         decoder.reset()
         alone = np.stack([decoder.step(latent=row)["weights"][0, 0].copy() for row in latents])
-    codes = np.array(code_rows, np.int64).reshape(len(said), -1)
-    return PrecisionOutput(said, codes, shown, alone, np.array(taken, np.float32) * 1e6)
+    codes = np.array(code_rows, np.int64).reshape(len(latent), -1)
+    return PrecisionOutput(latent, codes, weights, alone, np.array(taken, np.float32) * 1e6)
 
 
 def differences(
-    reference: PrecisionOutput, other: PrecisionOutput, heard: ClipStream
+    reference: PrecisionOutput, other: PrecisionOutput, stream: ClipStream
 ) -> dict[str, Any]:
     """How far ``other`` is from fp32, in all and a shape each."""
     error = np.abs(other.weights - reference.weights)
@@ -137,12 +137,12 @@ def differences(
             }
             for c in moving
         },
-        "worst": worst(reference.weights, other.weights, heard),
+        "worst": worst(reference.weights, other.weights, stream),
     }
 
 
 def worst(
-    reference: Floats, other: Floats, heard: ClipStream, count: int = 5
+    reference: Floats, other: Floats, stream: ClipStream, count: int = 5
 ) -> list[dict[str, Any]]:
     """The largest errors, at least a second apart."""
     error = np.abs(other - reference)
@@ -150,7 +150,7 @@ def worst(
     for _ in range(count):
         face = int(left.argmax())
         shape = int(error[face].argmax())
-        clip, seconds = heard.where(face)
+        clip, seconds = stream.where(face)
         found.append(
             {
                 "face": face,
@@ -183,23 +183,23 @@ def compare(folder: Path, data: Path) -> tuple[dict[str, Any], dict[str, Precisi
     if bundle.precisions == ("fp32",):
         raise UsageError(f"{folder}: only fp32 in there; make more with edge-quantize quantize")
     clips = [t for t in load_test_clips(data, PAIRED) if t.captured is not None]
-    heard = join_clips(clips)
+    stream = join_clips(clips)
     results: dict[str, Any] = {}
     streams: dict[str, PrecisionOutput] = {}
     for precision in bundle.precisions:
         latents = streams["fp32"].latent if streams else None
-        said = streams[precision] = run_precision(bundle, precision, heard, latents)
+        output = streams[precision] = run_precision(bundle, precision, stream, latents)
         networks = bundle.networks(precision)
         result: dict[str, Any] = {
             "bytes": sum((folder / n.file).stat().st_size for n in networks),
             "step_us": {
-                p: float(np.percentile(said.step_us, q))
+                p: float(np.percentile(output.step_us, q))
                 for p, q in (("p50", 50), ("p99", 99), ("max", 100))
             },
             "accuracy": accuracy(bundle, precision, clips),
         }
         if precision != "fp32":
-            result |= differences(streams["fp32"], said, heard)
+            result |= differences(streams["fp32"], output, stream)
             plain = results["fp32"]["accuracy"]
             result["accuracy_loss"] = {
                 name: {row: loss(row, plain[name][row], value) for row, value in rows.items()}
@@ -208,8 +208,8 @@ def compare(folder: Path, data: Path) -> tuple[dict[str, Any], dict[str, Precisi
             result["misses"] = misses(precision, result, plain)
         results[precision] = result
     return {
-        "faces": len(heard.mels),
-        "clips": len(heard.clips),
+        "faces": len(stream.mels),
+        "clips": len(stream.clips),
         "lookahead": bundle.lookahead,
         "quantised": dict(bundle.quantised),
         "precisions": results,

@@ -56,9 +56,9 @@ def plot_worst(
         part = slice(first, frame["face"] + FPS)
         column = INDEX[frame["shape"]]
         for name, colour in (("fp32", "0.45"), (precision, "tab:blue")):
-            shown = streams[name].weights[part, column]
-            time = (np.arange(len(shown)) + first - frame["face"]) / FPS
-            axes.plot(time, shown, color=colour, label=name)
+            values = streams[name].weights[part, column]
+            time = (np.arange(len(values)) + first - frame["face"]) / FPS
+            axes.plot(time, values, color=colour, label=name)
         axes.axvline(0, color="tab:red", linewidth=0.8)
         axes.set_title(f"{frame['shape']}\n{frame['clip']} at {frame['seconds']} s", fontsize=9)
         axes.set_xlabel("s")

@@ -28,6 +28,6 @@ def open_pipeline(bundle: Bundle, lookahead: int | None) -> Pipeline:
 def of_bundle(
     bundle: Bundle, clips: Sequence[TestClip], lookahead: int | None = None
 ) -> dict[str, Floats]:
-    """Every trial's faces from the runtime."""
+    """Every clip's faces from the runtime."""
     pipeline = open_pipeline(bundle, lookahead)
     return {t.id: faces_of(pipeline, t.samples) for t in clips}

@@ -37,77 +37,77 @@ QUIET_FLOOR_DB = -60.0
 
 Row = dict[str, Any]
 Faces = Mapping[str, Floats]
-"""Trial id to (faces, 52)."""
+"""Clip id to (faces, 52)."""
 
 
-def score(faces: Faces, trials: Sequence[TestClip], head: HeadMesh | None = None) -> dict[str, Row]:
-    """Set -> metric -> value, for every set of ``trials`` that ``faces`` has.
+def score(faces: Faces, clips: Sequence[TestClip], head: HeadMesh | None = None) -> dict[str, Row]:
+    """Set -> metric -> value, for every set of ``clips`` that ``faces`` has.
 
     Raises ``DataError`` where a set is there in part or a clip has not ``TestClip.faces`` faces.
     """
     table: dict[str, Row] = {}
-    for name in dict.fromkeys(t.set for t in trials):
-        part = [t for t in trials if t.set == name]
+    for name in dict.fromkeys(t.set for t in clips):
+        part = [t for t in clips if t.set == name]
         there = [t for t in part if t.id in faces]
         if not there:
             continue
-        for trial in part:
-            if trial.id not in faces:
-                raise DataError(f"{trial.id}: no faces, but {there[0].id} of the same set has some")
-            if faces[trial.id].shape != (trial.faces, len(ARKIT_52)):
+        for clip in part:
+            if clip.id not in faces:
+                raise DataError(f"{clip.id}: no faces, but {there[0].id} of the same set has some")
+            if faces[clip.id].shape != (clip.faces, len(ARKIT_52)):
                 raise DataError(
-                    f"{trial.id}: faces {faces[trial.id].shape}, expected ({trial.faces}, 52)"
+                    f"{clip.id}: faces {faces[clip.id].shape}, expected ({clip.faces}, 52)"
                 )
         table[name] = _set(part, [np.clip(faces[t.id], 0, 1) for t in part], head)
     return table
 
 
-def captured(trials: Sequence[TestClip]) -> dict[str, Floats]:
+def captured(clips: Sequence[TestClip]) -> dict[str, Floats]:
     """The captured faces themselves: what the best possible prediction would score."""
-    return {t.id: t.truth for t in trials if t.captured is not None}
+    return {t.id: t.truth for t in clips if t.captured is not None}
 
 
-def loudness(trials: Sequence[TestClip]) -> dict[str, Floats]:
+def loudness(clips: Sequence[TestClip]) -> dict[str, Floats]:
     """The trivial baseline: the jaw follows the voice's loudness, nothing else moves.
 
     -60 dBFS shuts it, 0 opens it fully.
     """
     found = {}
-    for trial in trials:
-        found[trial.id] = np.zeros((trial.faces, 52), np.float32)
-        found[trial.id][:, JAW] = 1 - np.clip(trial.level_db, QUIET_FLOOR_DB, 0) / QUIET_FLOOR_DB
+    for clip in clips:
+        found[clip.id] = np.zeros((clip.faces, 52), np.float32)
+        found[clip.id][:, JAW] = 1 - np.clip(clip.level_db, QUIET_FLOOR_DB, 0) / QUIET_FLOOR_DB
     return found
 
 
-def _set(trials: Sequence[TestClip], faces: Sequence[Floats], head: HeadMesh | None) -> Row:
-    row: Row = {"clips": len(trials)}
-    if trials[0].set == MADE_SILENCE:
-        # The first 3 s are left out: a mouth may take a moment to learn what the room sounds like.
+def _set(clips: Sequence[TestClip], faces: Sequence[Floats], head: HeadMesh | None) -> Row:
+    row: Row = {"clips": len(clips)}
+    if clips[0].set == MADE_SILENCE:
+        # The first 3 s are left out: a mouth may take a while to learn what the room sounds like.
         still = {
-            t.speaker: float(f[3 * FPS :, JAW].mean()) for t, f in zip(trials, faces, strict=True)
+            t.speaker: float(f[3 * FPS :, JAW].mean()) for t, f in zip(clips, faces, strict=True)
         }
         return row | still
-    if trials[0].captured is not None:
-        row |= paired(trials, faces, head)
-    said: dict[str, list[LabelledFaces]] = {}
-    for trial, face in zip(trials, faces, strict=True):
-        if trial.phones:
-            said.setdefault(trial.speaker, []).append((face, trial.phones))
-    if said:
-        row["contrasts"] = viseme_contrasts(said)
-        row["closure"] = closure_delay([clip for clips in said.values() for clip in clips])
-    quiet = [f[silent(t.level_db), JAW] for t, f in zip(trials, faces, strict=True)]
+    if clips[0].captured is not None:
+        row |= paired(clips, faces, head)
+    labelled: dict[str, list[LabelledFaces]] = {}
+    for clip, face in zip(clips, faces, strict=True):
+        if clip.phones:
+            labelled.setdefault(clip.speaker, []).append((face, clip.phones))
+    if labelled:
+        row["contrasts"] = viseme_contrasts(labelled)
+        row["closure"] = closure_delay([one for each in labelled.values() for one in each])
+    quiet = [f[silent(t.level_db), JAW] for t, f in zip(clips, faces, strict=True)]
     still_faces = np.concatenate(quiet)
     row["jaw_in_silence"] = float(still_faces.mean()) if len(still_faces) >= FPS else None
     return row
 
 
-def paired(trials: Sequence[TestClip], faces: Sequence[Floats], head: HeadMesh | None) -> Row:
+def paired(clips: Sequence[TestClip], faces: Sequence[Floats], head: HeadMesh | None) -> Row:
     """Means over clips of one set whose face was captured."""
-    scale = trials[0].scale
+    scale = clips[0].scale
     assert scale is not None
-    clips = [_clip(t, f, head) for t, f in zip(trials, faces, strict=True)]
-    r_mouth = _by_shape([clip.pop("r_mouth") for clip in clips])
+    scores = [_clip(t, f, head) for t, f in zip(clips, faces, strict=True)]
+    r_mouth = _by_shape([one.pop("r_mouth") for one in scores])
     live = [r for n, r in r_mouth.items() if scale.live[INDEX[n]]]
     row: Row = {
         # Live: alive over the whole training part of this capture system. All: also channels that
@@ -115,12 +115,12 @@ def paired(trials: Sequence[TestClip], faces: Sequence[Floats], head: HeadMesh |
         "r_mouth_live": float(np.mean(live)) if live else None,
         "r_mouth_all": float(np.mean(list(r_mouth.values()))),
         "r_mouth": r_mouth,
-        "rmse": _by_shape([clip.pop("rmse") for clip in clips]),
-        "jitter_ratio_jaw": float(np.median([clip.pop("jitter") for clip in clips])),
+        "rmse": _by_shape([one.pop("rmse") for one in scores]),
+        "jitter_ratio_jaw": float(np.median([one.pop("jitter") for one in scores])),
     }
     row["rmse_mean"] = float(np.mean(list(row["rmse"].values())))
-    for key in clips[0]:
-        row[key] = float(np.mean([clip[key] for clip in clips]))
+    for key in scores[0]:
+        row[key] = float(np.mean([one[key] for one in scores]))
     return row
 
 
@@ -130,50 +130,52 @@ def _by_shape(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return {n: float(np.mean([row[n] for row in rows if n in row])) for n in names}
 
 
-def _clip(trial: TestClip, face: Floats, head: HeadMesh | None) -> Row:
+def _clip(clip: TestClip, face: Floats, head: HeadMesh | None) -> Row:
     """One clip against its capture."""
-    assert trial.captured is not None
-    assert trial.scale is not None
-    truth, live = trial.truth, trial.scale.live
+    assert clip.captured is not None
+    assert clip.scale is not None
+    truth, live = clip.truth, clip.scale.live
     # Channels that move in this very clip; r of a still channel is noise.
-    moving = [c for c in MOUTH if trial.captured[:, c].std() >= LIVE_STD]
-    r = pearson(face, trial.captured)
-    loud = np.maximum(trial.level_db, QUIET_FLOOR_DB)[:, None]
+    moving = [c for c in MOUTH if clip.captured[:, c].std() >= LIVE_STD]
+    r = pearson(face, clip.captured)
+    loud = np.maximum(clip.level_db, QUIET_FLOOR_DB)[:, None]
     # At the capture's own rate: interpolation would make the captured side smoother.
-    at = np.round(np.arange(1, int(len(truth) / FPS * trial.fps)) * FPS / trial.fps).astype(int) - 1
+    at = np.round(np.arange(1, int(len(truth) / FPS * clip.fps)) * FPS / clip.fps).astype(int) - 1
     error = rmse(face, truth)
     row: Row = {
         "r_jaw": float(r[JAW]),
-        "r_jaw_log_energy": float(pearson(loud, trial.captured[:, [JAW]])[0]),
+        "r_jaw_log_energy": float(pearson(loud, clip.captured[:, [JAW]])[0]),
         "r_mouth": {ARKIT_52[c]: float(r[c]) for c in moving},
         "rmse": {ARKIT_52[c]: float(error[c]) for c in LOWER if live[c]},
         "std_ratio_jaw": float(spread_ratio(face, truth)[JAW]),
         "jitter": float(jitter(face[at])[JAW] / jitter(truth[at])[JAW]),
     }
     # Shapes that this source did not capture have no truth and are left at rest on both sides.
-    shown, meant = face * live, truth * live
+    predicted, wanted = face * live, truth * live
     lower = [c for c in LOWER if live[c]]
-    row |= _errors("", shown[:, lower, None], meant[:, lower, None], "lip")
+    row |= _errors("", predicted[:, lower, None], wanted[:, lower, None], "lip")
     upper = [c for c in UPPER if live[c]]
     if upper:
-        row |= _errors("", shown[:, upper, None], meant[:, upper, None], "upper")
+        row |= _errors("", predicted[:, upper, None], wanted[:, upper, None], "upper")
     if head:
-        row |= _errors("_mm", offsets(head.lips, shown), offsets(head.lips, meant), "lip")
+        row |= _errors("_mm", offsets(head.lips, predicted), offsets(head.lips, wanted), "lip")
         if upper:
-            row |= _errors("_mm", offsets(head.upper, shown), offsets(head.upper, meant), "upper")
+            row |= _errors(
+                "_mm", offsets(head.upper, predicted), offsets(head.upper, wanted), "upper"
+            )
     return row
 
 
-def _errors(unit: str, shown: Floats, meant: Floats, region: str) -> dict[str, float]:
+def _errors(unit: str, predicted: Floats, wanted: Floats, region: str) -> dict[str, float]:
     """LVE of the lips, or EVE and FDD of the upper face; offsets (T, V, D)."""
     if region == "lip":
         return {
-            f"lve{unit}": worst_point(shown, meant),
-            f"lve_squared{unit}": worst_point_squared(shown, meant),
+            f"lve{unit}": worst_point(predicted, wanted),
+            f"lve_squared{unit}": worst_point_squared(predicted, wanted),
         }
-    less = dynamics_deviation(shown, meant)
+    less = dynamics_deviation(predicted, wanted)
     return {
-        f"eve{unit}": worst_point(shown, meant),
+        f"eve{unit}": worst_point(predicted, wanted),
         f"fdd{unit}": float(less.mean()),
         f"fdd_absolute{unit}": float(np.abs(less).mean()),
     }

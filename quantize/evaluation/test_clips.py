@@ -73,7 +73,7 @@ class TestClip:
 
     @cached_property
     def level_db(self) -> Floats:
-        """(faces,) loudness heard up to each face."""
+        """(faces,) loudness of the sound up to each face."""
         return np.array([db for _, _, db in Features().push(self.samples)], np.float32)
 
 
@@ -99,9 +99,9 @@ def load_test_clips(data: Path, sets: Sequence[str] = tuple(SETS)) -> list[TestC
             raise DataError(f"{data / folder}: no clip of {name} in there")
         scale = _scale(data, clips, source) if name in PAIRED else None
         if source == "grid_s1":
-            spoken = {s.clip.id: s.phones for s in load_audio(test, cache() / "phones.json")}
-            test = [replace(clip, phones=spoken[clip.id]) for clip in test]
-        found += [_trial(clip, name, scale) for clip in test]
+            aligned = {s.clip.id: s.phones for s in load_audio(test, cache() / "phones.json")}
+            test = [replace(clip, phones=aligned[clip.id]) for clip in test]
+        found += [_test_clip(clip, name, scale) for clip in test]
     return found + made_silence()
 
 
@@ -113,7 +113,7 @@ def _scale(data: Path, clips: list[Clip], source: str) -> Scale:
     return fit_scales(train, ARKIT_52)[source]
 
 
-def _trial(clip: Clip, name: str, scale: Scale | None) -> TestClip:
+def _test_clip(clip: Clip, name: str, scale: Scale | None) -> TestClip:
     assert clip.audio is not None
     samples = read_audio(clip.audio)
     captured, fps = None, 60.0

@@ -72,7 +72,7 @@ CONTRASTS: dict[str, tuple[str, Callable[[Floats], NDArray[np.floating]]]] = {
     "a open": ("aa", lambda w: mix(w, OPEN)),
 }
 FEWEST = 5
-"""Sounds of a kind that a talker must have said for his area to count."""
+"""Sounds of a kind that a talker must have spoken for their area to count."""
 LOOK = round(0.15 * FPS)
 """Faces before and after the middle of p, b, m in which the lips' closest moment is looked for."""
 
@@ -98,13 +98,13 @@ def middle(phone: Phone) -> int:
 
 
 LabelledFaces = tuple[Floats, tuple[Phone, ...]]
-"""Faces (n, 52) of a clip and what was said in it."""
+"""Faces (n, 52) of a clip and the phones spoken in it."""
 
 
-def viseme_faces(said: Sequence[LabelledFaces]) -> tuple[NDArray[np.str_], Floats]:
+def viseme_faces(labelled: Sequence[LabelledFaces]) -> tuple[NDArray[np.str_], Floats]:
     """Viseme (m,) and face (m, 52) of every sound but silence."""
     visemes, faces = [], []
-    for weights, phones in said:
+    for weights, phones in labelled:
         for phone in sounds(phones):
             if phone.viseme != "sil" and 0 <= (at := middle(phone)) < len(weights):
                 visemes.append(phone.viseme)
@@ -116,8 +116,8 @@ def viseme_contrasts(by_speaker: dict[str, list[LabelledFaces]]) -> dict[str, An
     """Area of each contrast, mean over talkers; how many sounds it rests on; their mean."""
     areas: dict[str, list[float]] = {name: [] for name in CONTRASTS}
     counts = dict.fromkeys(CONTRASTS, 0)
-    for said in by_speaker.values():
-        visemes, faces = viseme_faces(said)
+    for labelled in by_speaker.values():
+        visemes, faces = viseme_faces(labelled)
         for name, (viseme, measure) in CONTRASTS.items():
             inside = visemes == viseme
             if inside.sum() >= FEWEST and not inside.all():
@@ -132,17 +132,17 @@ def viseme_contrasts(by_speaker: dict[str, list[LabelledFaces]]) -> dict[str, An
     }
 
 
-def closure_lags(said: Sequence[LabelledFaces]) -> tuple[list[float], int]:
+def closure_lags(labelled: Sequence[LabelledFaces]) -> tuple[list[float], int]:
     """Milliseconds from the middle of each p, b, m to the lips' closest moment, and how many tried.
 
     Only between two other sounds, because in a pause the lips stay shut. Those without a closest
     moment within 150 ms give no lag.
     """
     lags, tried = [], 0
-    for weights, phones in said:
+    for weights, phones in labelled:
         gap = lip_gap(weights)
-        spoken = sounds(phones)
-        for (before, phone), (_, after) in pairwise(pairwise(spoken)):
+        in_order = sounds(phones)
+        for (before, phone), (_, after) in pairwise(pairwise(in_order)):
             if phone.viseme != "PP" or "sil" in (before.viseme, after.viseme):
                 continue
             tried += 1
@@ -151,9 +151,9 @@ def closure_lags(said: Sequence[LabelledFaces]) -> tuple[list[float], int]:
     return lags, tried
 
 
-def closure_delay(said: Sequence[LabelledFaces]) -> dict[str, Any]:
+def closure_delay(labelled: Sequence[LabelledFaces]) -> dict[str, Any]:
     """Median and quartiles of ``closure_lags``, and the share that has a closest moment."""
-    lags, tried = closure_lags(said)
+    lags, tried = closure_lags(labelled)
     if not lags:
         return {"median_ms": None, "found": 0.0, "tried": tried}
     low, mid, high = (float(q) for q in np.percentile(lags, (25, 50, 75)))
