@@ -41,6 +41,8 @@ NOT_RUN = {
     r"^python -m benchmarks\.runtime\.": "measures for minutes",
     r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
     r"^edge-quantize distill": "needs trained teachers; tests/test_distill.py runs it",
+    r"^python -m quantize\.data\.convert": "needs the downloads; tests/test_convert.py runs it",
+    r"^make (teachers|bundle)": "trains for an hour",
     r"^torchrun ": "trains in two processes; tests/test_teachers.py runs them",
     r"^ffmpeg ": "needs the reader's own video",
     r"^edge-preview ": "serves until it is stopped; tests/test_preview.py runs it",
