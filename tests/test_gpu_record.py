@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,39 +25,60 @@ ORIN = EngineTarget("tensorrt 10.3.0", "Orin", "87", "R36.4.3")
 ROW = {"engine": "tensorrt 10.3.0", "cuda_graph": True, "snr_db": 50.0, "p99_us": 90.0}
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGpu:
+@contextmanager
+def orin(folder: Path) -> Iterator[FakeGpu]:
     """An Orin with TensorRT, an empty cache and an empty folder of records."""
     gpu = FakeGpu()
     trt = FakeTensorrt(gpu)
-    monkeypatch.setattr(gpu_bench, "load_driver", lambda: None)
-    monkeypatch.setattr(gpu_bench, "load_tensorrt", lambda name="tensorrt": trt)
-    monkeypatch.setattr(gpu_bench, "open_cuda", lambda: FakeCuda(gpu))
-    monkeypatch.setattr("edge.inference.tensorrt.engine_cache.l4t", lambda: "R36.4.3")
-    monkeypatch.setattr(gpu_bench, "GPU_RECORDS", tmp_path / "records")
-    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
-    return gpu
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu_bench, "load_driver", lambda: None)
+        patch.setattr(gpu_bench, "load_tensorrt", lambda name="tensorrt": trt)
+        patch.setattr(gpu_bench, "open_cuda", lambda: FakeCuda(gpu))
+        patch.setattr("edge.inference.tensorrt.engine_cache.l4t", lambda: "R36.4.3")
+        patch.setattr(gpu_bench, "GPU_RECORDS", folder / "records")
+        patch.setenv("CACHE_DIRECTORY", str(folder))
+        yield gpu
 
 
 @pytest.fixture
-def clip(tmp_path: Path, demo: Floats) -> Path:
+def machine(tmp_path: Path) -> Iterator[FakeGpu]:
+    with orin(tmp_path) as gpu:
+        yield gpu
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, demo: Floats) -> Path:
     """A second of the demo clip."""
-    path = tmp_path / "clip.wav"
+    path = tmp_path_factory.mktemp("clip") / "clip.wav"
     soundfile.write(path, demo[16_000:32_000], 16_000)
     return path
 
 
+class Run(NamedTuple):
+    """What is left of a run of the command line."""
+
+    record: dict[str, Any]
+    left_open: dict[int, Floats]
+    default: str | None
+
+
+@pytest.fixture(scope="module")
+def run(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("orin")
+    with orin(folder) as gpu:
+        assert main(["--clip", str(clip), "--clip", str(clip), "--steps", "20"]) == 0
+        (path,) = (folder / "records").glob("*.json")
+        assert path.name.startswith("orin-2")
+        default = measured_precision(read_bundle(DEFAULT), ORIN)
+    return Run(json.loads(path.read_text()), gpu.memory, default)
+
+
 @pytest.fixture
-def record(machine: FakeGpu, clip: Path) -> dict[str, Any]:
-    """Written by the command line itself."""
-    assert main(["--clip", str(clip), "--clip", str(clip), "--steps", "20"]) == 0
-    (path,) = gpu_bench.GPU_RECORDS.glob("*.json")
-    assert path.name.startswith("orin-2")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+def record(run: Run) -> dict[str, Any]:
+    return run.record
 
 
-def test_a_record_says_what_was_measured_where(record: dict[str, Any], machine: FakeGpu) -> None:
+def test_a_record_says_what_was_measured_where(record: dict[str, Any], run: Run) -> None:
     bundle = read_bundle(DEFAULT)
     expected = {
         "bundle": bundle.hash, "clips": ["clip.wav", "clip.wav"], "faces": 120, "steps": 20,
@@ -64,7 +87,7 @@ def test_a_record_says_what_was_measured_where(record: dict[str, Any], machine: 
     }  # fmt: skip
     assert {key: record[key] for key in expected} == expected
     assert set(record) == {*expected, "date", "fastest", "rows"}
-    assert not machine.memory, "an engine was left open"
+    assert not run.left_open, "an engine was left open"
 
 
 def test_every_precision_is_there_with_and_without_graph_beside_the_cpu(
@@ -88,9 +111,9 @@ def test_every_precision_is_there_with_and_without_graph_beside_the_cpu(
         assert 0 < row["max_error"] < 0.1
 
 
-def test_the_fastest_becomes_the_default_of_this_device(record: dict[str, Any]) -> None:
-    assert record["fastest"] == fastest(record["rows"])
-    assert measured_precision(read_bundle(DEFAULT), ORIN) == record["fastest"]
+def test_the_fastest_becomes_the_default_of_this_device(run: Run) -> None:
+    assert run.record["fastest"] == fastest(run.record["rows"])
+    assert run.default == run.record["fastest"]
 
 
 def test_a_precision_too_far_from_onnx_runtime_cannot_be_the_fastest() -> None:
