@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= toolchain,dev
 DEMO := edge/assets/demo.flac
 
-.PHONY: run test test-integration test-slow test-base check bundle teachers bench figures install-service uninstall-service clean
+.PHONY: run test test-alone test-integration test-slow test-base check bundle teachers bench figures install-service uninstall-service clean
 
 # The runtime alone: no torch, no compiler.
 $(VENV)/.run: pyproject.toml
@@ -29,7 +29,11 @@ run: $(VENV)/.run
 
 # Three tiers. This one needs no network but loopback, no sound server, browser, systemd or torchrun.
 PYTEST := pytest -n auto --dist loadfile --durations 25
-test: $(VENV)/.test check
+# The checks run beside it, since mypy alone takes half a minute of one core.
+test: $(VENV)/.test
+	@$(MAKE) --no-print-directory -j 2 check test-alone
+
+test-alone: $(VENV)/.test
 	$(BIN)/python -m $(PYTEST) --timeout 120 -m "not integration and not slow"
 
 # Against programs of others (tests/peers/install.sh fetches some); what is not installed is skipped.
