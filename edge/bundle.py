@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
-import numpy as np
 import yaml
 
+from edge.bundle_files import check_file, check_name, read_arrays
 from edge.conditioning import INPUT, ConditioningLayout
-from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, MissingError, UsageError
+from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, Floats, MissingError, UsageError, cut, shown
+from edge.emotion import load_valence
 from edge.features import N_MELS, WINDOW
+from edge.files import write_text
+from edge.safe_yaml import read_yaml
 
 SCHEMA = 1
 DEFAULT = Path(__file__).parent / "bundles" / "default"
@@ -25,6 +28,8 @@ DEFAULT = Path(__file__).parent / "bundles" / "default"
 
 NETWORKS = ("generator", "decoder")
 PRECISIONS = ("fp32", "fp16", "int8")
+MOST_NUMBERS = 1_000_000
+"""In one input or output of a network; the largest shipped one has 512."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -120,15 +125,20 @@ class Bundle:
         return _as(self.generator, precision), _as(self.decoder, precision)
 
     def tables(self) -> Tables | None:
-        """What ``codes`` holds."""
+        """What ``codes`` holds; ``MissingError`` if it cannot be read or fits nothing else."""
         if self.codes is None:
             return None
         path = self.folder / self.codes.file
-        try:
-            with np.load(path) as stored:
-                return Tables(*(stored[name].astype(np.float32) for name in Tables._fields))
-        except (OSError, KeyError, ValueError, BadZipFile) as error:
-            raise MissingError(f"{path}: not readable ({error}); export it again") from error
+        tables = Tables(*read_arrays(path, Tables._fields))
+        count, width = (self.generator.outputs[name][-1] // 2 for name in ("codes", "emotion"))
+        if (
+            tables.slow.ndim != 2
+            or len(tables.slow) != count
+            or tables.emotion_weight.shape != (len(self.emotions), width)
+            or tables.emotion_bias.shape != (len(self.emotions),)
+        ):
+            raise MissingError(f"{path}: does not fit bundle.yaml; export it again")
+        return tables
 
     @property
     def layout(self) -> ConditioningLayout:
@@ -147,7 +157,7 @@ class Bundle:
         return {INPUT: self.layout.at(lookahead)}
 
     def write(self) -> None:
-        """Write ``bundle.yaml`` (temporary file, then rename)."""
+        """Write ``bundle.yaml`` whole or not at all."""
         plain = {k: v for k, v in asdict(self).items() if k != "folder"}
         head = {
             "schema": SCHEMA,
@@ -157,57 +167,54 @@ class Bundle:
             "window": WINDOW,
             "shapes": list(ARKIT_52),
         }
-        partial = self.folder / "bundle.part"
         optional = [(plain, key) for key in ("quantised", "codes", "emotions", "styles")]
         for part, key in (*optional, *((plain[n], "variants") for n in NETWORKS)):
             if not part[key]:
                 del part[key]
-        partial.write_text(yaml.safe_dump(head | _listed(plain), sort_keys=False, width=100))
-        partial.rename(self.folder / "bundle.yaml")
+        text = yaml.safe_dump(head | _listed(plain), sort_keys=False, width=100)
+        write_text(self.folder / "bundle.yaml", text)
 
 
 def read_bundle(folder: Path) -> Bundle:
     """Read and check a bundle; ``MissingError`` with one sentence if anything is off."""
     path = folder / "bundle.yaml"
-    if not path.is_file():
-        raise MissingError(f"{folder}: no bundle.yaml there; give --bundle the folder with it")
     try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
+        raw = read_yaml(path)
         _check_agreement(path, raw)
         bundle = Bundle(
             folder=folder,
-            name=str(raw["name"]),
+            name=cut(str(raw["name"])),
             lookaheads=tuple(int(n) for n in raw["lookaheads"]),
             lookahead=int(raw["lookahead"]),
             generator=_network(raw["generator"]),
             decoder=_network(raw["decoder"]),
             rest={str(k): float(v) for k, v in raw["rest"].items()},
-            data=tuple(raw["data"]),
+            data=tuple(str(name) for name in raw["data"]),
             git=str(raw["git"]),
-            codes=File(**raw["codes"]) if "codes" in raw else None,
+            codes=_file(raw["codes"]) if "codes" in raw else None,
             emotions=tuple(str(name) for name in raw.get("emotions", ())),
             styles=tuple(str(name) for name in raw.get("styles", ())),
             quantised=dict(raw.get("quantised", {})),
         )
-    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingError(
+            f"{folder}: no bundle.yaml there; give --bundle the folder with it"
+        ) from error
+    except OSError as error:
+        raise MissingError(f"{path}: {error.strerror}; check --bundle") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = cut(f"{type(error).__name__}: {error}", 200)
         raise MissingError(f"{path}: not a readable bundle ({what}); export it again") from error
-    if bundle.lookahead not in bundle.lookaheads or bundle.rest.keys() - set(ARKIT_52):
-        raise MissingError(f"{path}: look-ahead or rest pose contradicts itself; export it again")
+    _check_values(path, bundle)
     if not _fits(bundle):
         raise MissingError(f"{path}: its networks do not fit edge-run or each other; export again")
     for network in (bundle.generator, bundle.decoder):
         parts: list[Network | File] = [network, *network.variants.values()]
         for part in parts:
-            _check_file(folder / part.file, part.sha256)
+            check_file(folder / part.file, part.sha256)
     if bundle.codes:
-        _check_file(folder / bundle.codes.file, bundle.codes.sha256)
+        check_file(folder / bundle.codes.file, bundle.codes.sha256)
     return bundle
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check_agreement(path: Path, raw: Any) -> None:
@@ -215,22 +222,38 @@ def _check_agreement(path: Path, raw: Any) -> None:
         raise TypeError("not a mapping")
     if raw.get("schema") != SCHEMA:
         raise MissingError(
-            f"{path}: bundle schema {raw.get('schema')}, this edge-run reads {SCHEMA}; "
+            f"{path}: bundle schema {shown(raw.get('schema'))}, this edge-run reads {SCHEMA}; "
             "export the bundle again with this version"
         )
     ours = {"sample_rate": SAMPLE_RATE, "fps": FPS, "mels": N_MELS, "window": WINDOW}
     for key, value in ours.items():
         if raw[key] != value:
-            raise MissingError(f"{path}: made for {key} {raw[key]}, this edge-run uses {value}")
+            found = shown(raw[key])
+            raise MissingError(f"{path}: made for {key} {found}, this edge-run uses {value}")
     if raw["shapes"] != list(ARKIT_52):
         raise MissingError(f"{path}: its blendshapes or their order are not edge-run's ARKit 52")
 
 
-def _check_file(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise MissingError(f"{path}: missing from the bundle; copy the whole folder again")
-    if sha256(path) != expected:
-        raise MissingError(f"{path}: damaged (sha256 differs); copy the whole folder again")
+def _check_values(path: Path, bundle: Bundle) -> None:
+    if (
+        bundle.lookahead not in bundle.lookaheads
+        or not all(0 <= n <= FPS for n in bundle.lookaheads)
+        or len(set(bundle.lookaheads)) != len(bundle.lookaheads)
+        or bundle.rest.keys() - set(ARKIT_52)
+        or not all(0 <= weight <= 1 for weight in bundle.rest.values())  # NaN is not
+    ):
+        raise MissingError(f"{path}: look-ahead or rest pose contradicts itself; export it again")
+    if unknown := [name for name in bundle.emotions if name not in load_valence()]:
+        raise MissingError(
+            f"{path}: unknown emotion {shown(unknown[0])}; known: {', '.join(load_valence())}; "
+            "export it again"
+        )
+    for network in (bundle.generator, bundle.decoder):
+        for name, shape in (*network.inputs.items(), *network.outputs.items()):
+            if not all(n > 0 for n in shape) or math.prod(shape) > MOST_NUMBERS:
+                raise MissingError(
+                    f"{path}: {shown(name)} cannot be {shown(shape)}; export it again"
+                )
 
 
 def _fits(bundle: Bundle) -> bool:
@@ -258,11 +281,13 @@ def _network(raw: Mapping[str, Any]) -> Network:
         {name: tuple(int(n) for n in shape) for name, shape in raw[side].items()}
         for side in ("inputs", "outputs")
     )
-    variants = {
-        str(precision): File(str(part["file"]), str(part["sha256"]))
-        for precision, part in raw.get("variants", {}).items()
-    }
-    return Network(str(raw["file"]), str(raw["sha256"]), inputs, outputs, variants)
+    variants = {str(precision): _file(part) for precision, part in raw.get("variants", {}).items()}
+    file = _file(raw)
+    return Network(file.file, file.sha256, inputs, outputs, variants)
+
+
+def _file(raw: Mapping[str, Any]) -> File:
+    return File(check_name(str(raw["file"])), str(raw["sha256"]))
 
 
 def _as(network: Network, precision: str) -> Network:

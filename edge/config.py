@@ -12,11 +12,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import yaml
 
-from edge.contract import INDEX, ConfigError
+from edge.contract import INDEX, ConfigError, cut, shown
 from edge.emotion import emotion_named
-
-# libyaml, where PyYAML was built with it: ten times faster, so that a reload is over sooner.
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from edge.safe_yaml import read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +104,11 @@ class Config:
 def read_config(path: Path) -> Config:
     """A YAML file to ``Config``; ``ConfigError`` names the file, the key and the way out."""
     try:
-        raw = yaml.load(path.read_text("utf-8"), LOADER)
+        raw = read_yaml(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; check --config") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not YAML ({error}); check --config") from error
     return parse({} if raw is None else raw, str(path))
 
 
@@ -152,7 +150,7 @@ def _section(kind: Any, raw: Any, where: str, path: str) -> Any:
     kinds = get_type_hints(kind, include_extras=True)
     values: dict[str, Any] = {}
     for key, value in raw.items():
-        full = f"{path}.{key}" if path else str(key)
+        full = f"{path}.{_word(key)}" if path else _word(key)
         _known(key, list(kinds), f"{where}: unknown key", f"known: {', '.join(kinds)}", full)
         values[key] = _fit(value, kinds[key], where, full)
     return kind(**values)
@@ -160,9 +158,14 @@ def _section(kind: Any, raw: Any, where: str, path: str) -> Any:
 
 def _known(key: Any, known: list[str], what: str, otherwise: str, full: str = "") -> None:
     if key not in known:
-        near = difflib.get_close_matches(str(key), known, 1)
+        near = difflib.get_close_matches(_word(key), known, 1)
         hint = f"did you mean '{near[0]}'?" if near else otherwise
-        raise ConfigError(f"{what} '{full or key}'; {hint}")
+        raise ConfigError(f"{what} '{full or _word(key)}'; {hint}")
+
+
+def _word(key: Any) -> str:
+    """A key in a message, without the quotes of a value."""
+    return cut(key) if isinstance(key, str) else shown(key)
 
 
 def _fit(value: Any, kind: Any, where: str, path: str) -> Any:
@@ -175,31 +178,36 @@ def _fit(value: Any, kind: Any, where: str, path: str) -> Any:
     if get_origin(kind) is tuple:
         rows = [value] if isinstance(value, str) else value
         if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
-            raise ConfigError(f"{where}: {path}: expected a list of strings, found {value!r}")
-        return tuple(rows)
+            raise ConfigError(f"{where}: {path}: expected a list of strings, found {shown(value)}")
+        return tuple(_scalar(row, str, f"{where}: {path}") for row in rows)
     if get_origin(kind) not in (Annotated, Literal) and get_origin(kind) is not None:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: {path}: expected 'name: number' lines, found {value!r}")
-        return {k: _fit(v, get_args(kind)[1], where, f"{path}.{k}") for k, v in value.items()}
+            raise ConfigError(
+                f"{where}: {path}: expected 'name: number' lines, found {shown(value)}"
+            )
+        return {
+            k: _fit(v, get_args(kind)[1], where, f"{path}.{_word(k)}") for k, v in value.items()
+        }
     return _scalar(value, kind, f"{where}: {path}")
 
 
 def _scalar(value: Any, kind: Any, where: str) -> Any:
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise ConfigError(f"{where}: expected {', '.join(get_args(kind))}, found {value!r}")
+            choice = ", ".join(get_args(kind))
+            raise ConfigError(f"{where}: expected {choice}, found {shown(value)}")
         return value
     span = None
     if get_origin(kind) is Annotated:
         kind, span = get_args(kind)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{where}: expected {kind.__name__}, found {value!r}")
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise ConfigError(f"{where}: expected {kind.__name__}, found {shown(value)}")
+    if kind is str and "\0" in value:  # no file and no device can have it in its name
+        raise ConfigError(f"{where}: a zero byte in {shown(value)}")
     # Written so that NaN is out of range.
     if span and not span.low <= value <= span.high:
-        raise ConfigError(f"{where}: expected {span.low} to {span.high}, found {value!r}")
-    return value
+        raise ConfigError(f"{where}: expected {span.low} to {span.high}, found {shown(value)}")
+    return kind(value)
 
 
 def _check_control(control: ControlSettings, where: str) -> None:
@@ -207,14 +215,15 @@ def _check_control(control: ControlSettings, where: str) -> None:
         host = ipaddress.ip_address(control.host)
     except ValueError as error:
         raise ConfigError(
-            f"{where}: control.host: '{control.host}' is not an address such as 127.0.0.1"
+            f"{where}: control.host: {shown(control.host)} is not an address such as 127.0.0.1"
         ) from error
     for row in control.allow:
         try:
             ipaddress.ip_network(row, strict=False)
         except ValueError as error:
             raise ConfigError(
-                f"{where}: control.allow: '{row}' is not an address or network such as 10.0.0.0/24"
+                f"{where}: control.allow: {shown(row)} is not an address or network "
+                "such as 10.0.0.0/24"
             ) from error
     if not host.is_loopback and not control.allow:
         raise ConfigError(

@@ -5,6 +5,7 @@ Every module in ``edge`` imports this one; this one imports only numpy.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -79,6 +80,10 @@ ARKIT_52 = (
     "tongueOut",
 )
 INDEX = {name: i for i, name in enumerate(ARKIT_52)}
+
+# Values in messages: two levels deep, because aliases in YAML may repeat a value a billion times.
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 100, 100
 
 
 def face_end(i: int) -> int:
@@ -184,10 +189,35 @@ class Sink(Protocol):
         """Release the socket or file."""
 
 
+def one_line(text: str) -> str:
+    """The same text, but what cannot be printed as its escape: no name may forge a log line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def cut(text: str, most: int = 80) -> str:
+    """At most so many letters of a text."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: as Python writes it, on one line of at most 80 letters."""
+    short = cut(value) if isinstance(value, str) else value
+    try:
+        return cut(one_line(SHORT.repr(short)))
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return f"a very long {type(value).__name__}"
+
+
 class EdgeError(Exception):
     """Base of everything edge raises on purpose; ``status`` is the process exit status."""
 
     status = 1
+
+    def __str__(self) -> str:
+        """One line, whatever file names are in it."""
+        return one_line(super().__str__())
 
 
 class UsageError(EdgeError):

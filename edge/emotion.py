@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from edge.contract import FPS, INDEX, Floats
+from edge.contract import FPS, INDEX, Floats, shown
 
 TABLE = Path(__file__).with_name("emotion.yaml")
 STILL = np.zeros(52, np.float32)
@@ -37,12 +37,12 @@ def load_valence() -> dict[str, float]:
 def emotion_named(word: str) -> str:
     """The emotion that a name or a synonym means; ``ValueError`` names the nearest right one."""
     offsets, synonyms = load_emotions()
-    low = word.lower()
+    low = word.lower()[:80]
     name = synonyms.get(low, low)
     if name not in offsets:
         near = difflib.get_close_matches(low, [*offsets, *synonyms], 1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(offsets)}"
-        raise ValueError(f"unknown emotion '{word}'; {hint}")
+        raise ValueError(f"unknown emotion {shown(word)}; {hint}")
     return name
 
 

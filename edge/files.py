@@ -1,8 +1,10 @@
-"""Files that are whole or not there: written beside their place, then moved into it."""
+"""Files that are written whole or not at all, and read only where they are ordinary and small."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +35,45 @@ def write_text(path: Path, text: str) -> None:
     """``path`` with ``text`` in UTF-8, whole or as it was."""
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def open_regular(path: Path, most: int) -> BinaryIO:
+    """A file to read, at most ``most`` bytes long.
+
+    Raises ``OSError`` as ``open`` does, and for what is no regular file: a FIFO would block, and a
+    device never end or do something when it is opened.
+    """
+    # Looked at before, because opening a device may act on it; and after, in case it was exchanged.
+    _check_regular(os.stat(path), path, most)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _check_regular(os.fstat(handle), path, most)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """All of a file; errors as in ``open_regular``."""
+    with open_regular(path, most) as file:
+        data = file.read(most + 1)
+    if len(data) > most:  # /proc says 0 bytes of everything
+        raise _too_large(path, most)
+    return data
+
+
+def _check_regular(found: os.stat_result, path: Path, most: int) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    if found.st_size > most:
+        raise _too_large(path, most)
+
+
+def _too_large(path: Path, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"is larger than {most // 1024} kB", str(path))
 
 
 def _umask() -> int:

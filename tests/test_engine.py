@@ -9,7 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge.bundle import DEFAULT, Bundle, Network, read_bundle, sha256
+from edge.bundle import DEFAULT, Bundle, Network, read_bundle
+from edge.bundle_files import sha256
 from edge.contract import Floats, MissingError
 from edge.inference.engine import OnnxEngine, open_engines
 

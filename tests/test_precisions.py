@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from edge.bundle import DEFAULT, File, read_bundle, sha256
+from edge.bundle import DEFAULT, File, read_bundle
+from edge.bundle_files import sha256
 from edge.contract import MissingError, UsageError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.contract import BlendshapeFrame
-from edge.service.logs import EveryMinute, JournalFormatter, in_journal, set_up_logs
+from edge.service.logs import EveryMinute, JournalFormatter, LineFormatter, in_journal, set_up_logs
 
 FACE = BlendshapeFrame(np.zeros(52, np.float32), 0, 0.0)
 
@@ -51,8 +51,17 @@ def record(level, text):
     ("level", "priority"), [(logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6)]
 )
 def test_the_journal_gets_a_priority_before_every_line(level, priority):
-    text = JournalFormatter("%(message)s").format(record(level, "one\ntwo"))
-    assert text == f"<{priority}>one\n<{priority}>two"
+    failed = record(level, "one")
+    failed.exc_text = "two\nthree"
+    text = JournalFormatter("%(message)s").format(failed)
+    assert text == f"<{priority}>one\n<{priority}>two\n<{priority}>three"
+
+
+def test_a_name_with_a_newline_forges_no_line():
+    forged = record(logging.INFO, "bundle.yaml\n<6>all is well\x1b[2J\u2028")
+    for formatter in (JournalFormatter("%(message)s"), LineFormatter("%(message)s")):
+        assert "bundle.yaml\\n<6>all is well\\x1b[2J\\u2028" in formatter.format(forged)
+        assert len(formatter.format(forged).splitlines()) == 1
 
 
 def test_the_journal_is_known_by_its_very_file(tmp_path):

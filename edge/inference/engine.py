@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import Bundle, Network
-from edge.contract import Engine, Floats, MissingError, Tensors, UsageError
+from edge.bundle import Bundle, Network, Shapes
+from edge.contract import Engine, Floats, MissingError, Tensors, UsageError, cut, shown
 from edge.inference.onnx_runtime import load_onnxruntime
 
 log = logging.getLogger("edge")
@@ -208,13 +208,22 @@ def _open_session(path: Path) -> Any:
     try:
         return make(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which share only Exception
-        raise MissingError(f"{path}: ONNX Runtime cannot load it ({error})") from error
+        raise MissingError(
+            f"{path}: ONNX Runtime cannot load it ({cut(str(error), 200)})"
+        ) from error
 
 
 def _check_shapes(path: Path, session: Any, network: Network) -> None:
     found = {t.name: tuple(t.shape) for t in session.get_inputs()}
     if found != dict(network.inputs):
-        raise MissingError(f"{path}: takes {found}, but bundle.yaml says {dict(network.inputs)}")
+        raise MissingError(_differ(path, "takes", found, network.inputs))
     found = {t.name: tuple(t.shape) for t in session.get_outputs()}
     if found != dict(network.outputs):
-        raise MissingError(f"{path}: gives {found}, but bundle.yaml says {dict(network.outputs)}")
+        raise MissingError(_differ(path, "gives", found, network.outputs))
+
+
+def _differ(path: Path, does: str, found: Shapes, wanted: Shapes) -> str:
+    """The first name whose shape differs, because all of them would fill a screen."""
+    name = next(n for n in (*found, *wanted) if found.get(n) != wanted.get(n))
+    ours, theirs = shown(wanted.get(name)), shown(found.get(name))
+    return f"{path}: {does} {shown(name)} as {theirs}, but bundle.yaml says {ours}"

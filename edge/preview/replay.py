@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract import ARKIT_52, EdgeError, Floats, InputError
+from edge.files import open_regular
 from edge.preview.server import PORT, PreviewServer, about
 
 EXAMPLES = """\
@@ -24,12 +25,17 @@ examples:
 The sound is what keeps time: the head shows the face that belongs to the sample being heard.
 """
 
+MOST_BYTES = 1 << 30
+"""Of a file to replay: all of it is held in memory."""
+MOST_HEAD = 64 * 1024
+"""Letters of a recording's first line."""
+
 
 def read_record(path: Path) -> Floats:
     """A CSV of ``--record`` to (faces, 53): seconds, then the weights in ``ARKIT_52`` order."""
     try:
-        with path.open(encoding="ascii") as file:
-            names = file.readline().strip().split(",")
+        with io.TextIOWrapper(open_regular(path, MOST_BYTES), "ascii") as file:
+            names = file.readline(MOST_HEAD).strip().split(",")
             missing = [name for name in ("time_s", *ARKIT_52) if name not in names]
             if missing:
                 raise InputError(
@@ -52,9 +58,12 @@ def read_clip(path: Path) -> bytes:
 
     out = io.BytesIO()
     try:
+        open_regular(path, MOST_BYTES).close()  # a FIFO would block
         samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
         soundfile.write(out, samples[:, :2], rate, format="WAV", subtype="PCM_16")
-    except (OSError, soundfile.LibsndfileError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; give a WAV or FLAC file") from error
+    except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be read ({error}); give a WAV or FLAC file") from error
     return out.getvalue()
 

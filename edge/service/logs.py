@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from edge.contract import BlendshapeFrame
+from edge.contract import BlendshapeFrame, one_line
 from edge.service.status_line import AudioCounts, FaceCounts, StatusLine
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,16 @@ MINUTE = 60.0
 PRIORITIES = {logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
 
-class JournalFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter):
+    """A record's text on one line: a file or bundle may have a name with a newline in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The message without the traceback, which keeps its lines."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+
+class JournalFormatter(LineFormatter):
     """``<4>text``: journald adds time and name, and would take each line for a record."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -50,7 +59,7 @@ def set_up_logs(environ: Mapping[str, str] = os.environ, program: str = "edge-ru
     if in_journal(sys.stderr, environ):
         handler.setFormatter(JournalFormatter("%(message)s"))
     else:
-        handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+        handler.setFormatter(LineFormatter(f"{program}: %(message)s"))
     ours = logging.getLogger("edge")
     ours.handlers = [handler]
     ours.setLevel(logging.INFO)

@@ -19,7 +19,8 @@ import numpy as np
 import onnx
 from tqdm import tqdm
 
-from edge.bundle import NETWORKS, Bundle, File, Network, sha256
+from edge.bundle import NETWORKS, Bundle, File, Network
+from edge.bundle_files import sha256
 from edge.contract import Floats
 from edge.files import atomic_write, write_text
 from quantize.export.calibrate import METHODS, CalibrationWindows, calibrate, cut

@@ -11,7 +11,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edge.bundle import Bundle, File, Network, Tables, sha256
+from edge.bundle import Bundle, File, Network, Tables
+from edge.bundle_files import sha256
 from edge.conditioning import INPUT
 from edge.contract import ARKIT_52, InputError
 from edge.features import N_MELS
