@@ -6,35 +6,81 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from edge.contract import ConfigError
 
-@contextmanager
-def atomic_write(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A new binary file that becomes ``path`` when the block ends, and is removed if it fails.
+
+class AtomicFile:
+    """A new binary file that becomes ``path`` when it is committed.
 
     The temporary file has a name of its own beside ``path`` and is created exclusively, so two
     processes never share one and a link that lies there is not followed. ``mode`` is what the
     umask leaves of it; 0o600 keeps the file private. Raises ``OSError`` as ``open`` does.
     """
-    handle, name = tempfile.mkstemp(".part", f".{path.name[:80]}.", path.parent)
+
+    def __init__(self, path: Path, mode: int = 0o666, suffix: str = ".part") -> None:
+        self._path, self._mode = path, mode
+        handle, name = tempfile.mkstemp(suffix, f".{path.name[:40]}.", path.parent)
+        self.part = Path(name)
+        """Where the data is until then."""
+        self.file: BinaryIO = os.fdopen(handle, "wb")
+
+    def commit(self) -> None:
+        """Put the file into its place, or remove it if that fails."""
+        try:
+            self.file.close()
+            os.chmod(self.part, self._mode & ~_umask())
+            os.replace(self.part, self._path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove it; what lay at ``path`` before stays."""
+        with suppress(OSError):  # what is still buffered cannot be written either
+            self.file.close()
+        self.part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """An ``AtomicFile`` that is committed when the block ends, and removed if it fails."""
+    new = AtomicFile(path, mode)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(name, mode & ~_umask())
-        os.replace(name, path)
+        yield new.file
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.discard()
         raise
+    new.commit()
 
 
 def write_text(path: Path, text: str) -> None:
     """``path`` with ``text`` in UTF-8, whole or as it was."""
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def check_output(flag: str, path: Path, inputs: Iterable[Path] = ()) -> None:
+    """``ConfigError`` if ``path`` is one of the ``inputs``, or is there and no regular file.
+
+    A FIFO would block, and a device be replaced by a file or overwritten. Links are followed.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{flag} {path}: {error.strerror}; choose another place") from error
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise ConfigError(f"{flag} {path}: is {what}; choose another name")
+    for source in inputs:
+        if source.exists() and path.samefile(source):
+            raise ConfigError(f"{flag} {path}: is the input itself; choose another name")
 
 
 def open_regular(path: Path, most: int) -> BinaryIO:

@@ -66,13 +66,20 @@ def make_pipeline(
     return pipeline
 
 
+def _inputs(config: Config) -> list[Path]:
+    """Files that no recording may overwrite."""
+    return [Path(config.mic.removeprefix("file:"))] if config.mic.startswith("file:") else []
+
+
 def _source(config: Config, stack: ExitStack) -> Source:
     # Where a service manager listens nobody is there to plug in a microphone and try again.
     wait = config.wait_mic or managed()
     source: Source = open_source(config.mic, config.queue_ms, config.channel, wait, config.realtime)
     stack.enter_context(closing(source))
     if config.record_audio:
-        record = stack.enter_context(closing(AudioRecord(config.record_audio)))
+        record = stack.enter_context(
+            closing(AudioRecord(config.record_audio, inputs=_inputs(config)))
+        )
         log.info("audio is being recorded to %s: tell the people nearby", config.record_audio)
         source = RecordedSource(source, record)
     return source
@@ -90,7 +97,7 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
         stats.send_failures = outputs.send_failures
         sinks: list[Sink] = [outputs]
         if config.record:
-            sinks.append(stack.enter_context(closing(open_record(config.record))))
+            sinks.append(stack.enter_context(closing(open_record(config.record, _inputs(config)))))
         source = _source(config, stack)
         title = f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}"
         log.info("%s, declared delay %.0f ms", title, pipeline.delay * 1000)

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import SAMPLE_RATE, BlendshapeFrame, InputError, MissingError, UsageError
+from edge.contract import (
+    SAMPLE_RATE,
+    BlendshapeFrame,
+    ConfigError,
+    InputError,
+    MissingError,
+    UsageError,
+)
+from edge.files import AtomicFile, check_output
 from edge.preview.replay import read_clip
 from edge.preview.server import PreviewServer, about
 
@@ -61,6 +69,7 @@ class Film:
             raise UsageError(f"--render {out}: give it the ending of a film: {', '.join(FILMS)}")
         if not self._out.parent.is_dir():
             raise InputError(f"--render {out}: no such folder; make it first")
+        check_output("--render", self._out, [self._clip])
         self._rows: list[list[float]] = []
 
     def send(self, frame: BlendshapeFrame) -> None:
@@ -72,12 +81,27 @@ class Film:
 
     def make(self) -> int:
         """Draw and write; returns how many pictures."""
+        try:
+            film = AtomicFile(self._out, suffix=self._out.suffix)
+        except OSError as error:
+            raise ConfigError(
+                f"--render {self._out}: {error.strerror}; choose another place"
+            ) from error
+        try:
+            film.file.close()  # ffmpeg writes it by its name
+            count = self._draw(film.part)
+        except BaseException:
+            film.discard()
+            raise
+        film.commit()
+        return count
+
+    def _draw(self, partial: Path) -> int:
         pictures: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         files = {
             "/recording.bin": np.array(self._rows, "<f4").tobytes(),
             "/about.json": about("film", self._out.name),
         }
-        partial = self._out.with_name(f"{self._out.stem}.part{self._out.suffix}")
         count = len(self._rows) * FILM_FPS // 60
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -94,7 +118,6 @@ class Film:
                     if (i + 1) % (10 * FILM_FPS) == 0:
                         log.info("%s: %d of %d pictures", self._out, i + 1, count)
                 finish(writer, self._out)
-        partial.replace(self._out)
         return count
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import struct
+import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import numpy as np
 from edge.audio.capture import Source
 from edge.audio.fresh_queue import FreshQueue
 from edge.contract import SAMPLE_RATE, AudioBlock, ConfigError, Floats
+from edge.files import check_output
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +38,17 @@ class AudioRecord:
     Whole at any moment, also after a crash; readable for the user alone.
     """
 
-    def __init__(self, path: str, half: int = HALF) -> None:
+    def __init__(self, path: str, half: int = HALF, inputs: Iterable[Path] = ()) -> None:
+        """``ConfigError`` if ``path`` is an input, another run's, or cannot be written."""
         self._path, self._half, self._written = Path(path), half, 0
+        self._older = self._path.with_suffix(f".old{self._path.suffix}")
+        for place in (self._path, self._older):
+            check_output("--record-audio", place, inputs)
         # Ten seconds; a disk that stalls for longer loses audio, not faces.
         self._queue: FreshQueue[Floats] = FreshQueue(1000)
         try:
+            if _in_use(self._path):
+                raise ConfigError(f"--record-audio {path}: another run writes it; choose another")
             self._begin()
         except OSError as error:
             raise ConfigError(
@@ -48,9 +58,16 @@ class AudioRecord:
         self._thread.start()
 
     def _begin(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb", buffering=0)
-        self._file.write(wav_header(0))
+        # A new file in the place of an old one: private whatever that was, and no link is followed.
+        handle, name = tempfile.mkstemp(".part", f".{self._path.name[:40]}.", self._path.parent)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._file = os.fdopen(handle, "wb", buffering=0)
+            self._file.write(wav_header(0))
+            os.replace(name, self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
         self._written = 0
 
     def put(self, samples: Floats) -> None:
@@ -72,7 +89,7 @@ class AudioRecord:
     def _write(self, samples: Floats) -> None:
         if self._written + len(samples) > self._half:
             self._file.close()
-            self._path.replace(self._path.with_suffix(f".old{self._path.suffix}"))
+            self._path.replace(self._older)
             self._begin()
         self._file.write((samples * 32767).astype("<i2").tobytes())
         self._written += len(samples)
@@ -82,6 +99,21 @@ class AudioRecord:
         """Write what is left."""
         self._queue.end()
         self._thread.join(2.0)
+
+
+def _in_use(path: Path) -> bool:
+    """Does another process hold the lock of a file that it records to?"""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 class RecordedSource:

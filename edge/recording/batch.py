@@ -14,14 +14,19 @@ from edge.audio import audio_file as audio
 from edge.bundle import DEFAULT, PRECISIONS, Bundle, read_bundle
 from edge.config import Config, parse, plain, read_config
 from edge.contract import ConfigError, EdgeError, Engine, InputError, Sink, UsageError
+from edge.files import check_output, open_regular
 from edge.inference.engine import ENGINES, open_engines
 from edge.pipeline import Pipeline
-from edge.recording.face_record import FORMATS, SUFFIXES, open_record
+from edge.recording.face_record import FORMATS, SUFFIXES, is_recording, open_record
 from edge.runtime import Offline, run_offline
 from edge.service.logs import set_up_logs
 from edge.wiring import edgetalk_version, make_pipeline
 
 log = logging.getLogger("edge")
+
+HEAD = 4096
+"""Bytes that tell what a file is."""
+MOST_GOAL = 1 << 40
 
 EXAMPLES = """\
 examples:
@@ -36,7 +41,7 @@ cannot be read); the others are done nevertheless. 2 usage, 69 something is miss
 
 def record_file(path: str, where: str, pipeline: Pipeline, sinks: Iterable[Sink] = ()) -> Offline:
     """An audio file to a recording (as ``open_record`` names it), whole or not at all."""
-    record = open_record(where)
+    record = open_record(where, [Path(path)])
     try:
         result = run_offline(path, pipeline, [*sinks, record])
         record.close()
@@ -101,17 +106,28 @@ class Batch:
 
 
 def _up_to_date(goal: Path, source: Path, form: str) -> bool:
-    """``ConfigError`` if ``goal`` is in the other of the two formats that end in .csv."""
+    """``ConfigError`` if what is at ``goal`` was not written here, or is in another format."""
+    check_output("--out", goal)
     if not goal.exists():
         return False
+    try:
+        with open_regular(goal, MOST_GOAL) as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise ConfigError(f"{goal}: {error.strerror}; choose another --out") from error
+    found = ""
     if SUFFIXES[form] == ".csv":
-        with goal.open("rb") as file:
-            found = "livelink" if file.read(9) == b"Timecode," else "csv"
-        if found != form:
-            raise ConfigError(
-                f"{goal}: there already, as {found} and not {form}; choose another --out, "
-                "or --force to overwrite it"
-            )
+        found = "livelink" if head.startswith(b"Timecode,") else "csv"
+    if found not in ("", form):
+        found = f"as {found} and not {form}"
+    elif head and not is_recording(head):
+        found = "and no recording of edge-run"
+    else:
+        found = ""
+    if found:
+        raise ConfigError(
+            f"{goal}: there already, {found}; choose another --out, or --force to overwrite it"
+        )
     return goal.stat().st_mtime >= source.stat().st_mtime
 
 
@@ -152,7 +168,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="same names and folders")
     p.add_argument("--format", choices=FORMATS, default="csv", help="(default: %(default)s)")
-    p.add_argument("--force", action="store_true", help="also what is newer than its audio")
+    p.add_argument(
+        "--force",
+        action="store_true",
+        help="also what is newer than its audio, or was not written by edge-run",
+    )
     p.add_argument("--json", action="store_true", help="machine-readable summary")
     p.add_argument("--config", metavar="FILE", help="edge.yaml, for gains and emotion")
     p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")

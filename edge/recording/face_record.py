@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from edge.contract import (
     ConfigError,
     faces_within,
 )
+from edge.files import AtomicFile, check_output
 from edge.outputs.tables import LONE, opposite, pascal
 from edge.outputs.turn import ANGLES, angles
 from edge.recording.gltf import Glb
@@ -120,12 +120,13 @@ class FaceRecord:
 
     duty = "record"
 
-    def __init__(self, path: Path, form: Format) -> None:
+    def __init__(self, path: Path, form: Format, inputs: Iterable[Path] = ()) -> None:
+        """``ConfigError`` if ``path`` is one of the ``inputs``, or cannot be written."""
+        check_output("--record", path, inputs)
         self._path, self._form, self._end = path, form, 0
-        self._partial = path.with_name(path.name + ".part")
         self._failed: ConfigError | None = None
         try:
-            self._file = self._partial.open("wb")
+            self._new = AtomicFile(path)
         except OSError as error:
             raise self._told(error) from error
         self._write(form.head)
@@ -135,47 +136,57 @@ class FaceRecord:
 
     def _write(self, data: bytes) -> None:
         try:
-            self._file.write(data)
+            self._new.file.write(data)
         except OSError as error:
             self._failed = self._told(error)
             self.discard()
 
     def send(self, frame: BlendshapeFrame) -> None:
         """Append one face."""
-        if frame.end > self._end and not self._file.closed:
+        if frame.end > self._end and not self._new.file.closed:
             self._end = frame.end
             self._write(self._form.row(frame))
 
     def close(self) -> None:
         """Put the finished file in its place; ``ConfigError`` if it could not be written."""
-        if not self._file.closed:
+        if not self._new.file.closed:
             self._write(self._form.tail())
-        if not self._file.closed:
+        if not self._new.file.closed:
             try:
-                self._file.close()
-                self._partial.replace(self._path)
+                self._new.commit()
             except OSError as error:
                 self._failed = self._told(error)
-                self._partial.unlink(missing_ok=True)
         if self._failed:
             raise self._failed
 
     def discard(self) -> None:
         """Forget it all; what lay there before stays. Nothing happens once closed."""
-        if not self._file.closed:
-            with suppress(OSError):  # what is still buffered cannot be written either
-                self._file.close()
-            self._partial.unlink(missing_ok=True)
+        if not self._new.file.closed:
+            self._new.discard()
 
 
-def open_record(where: str) -> FaceRecord:
+def is_recording(head: bytes) -> bool:
+    """Do these first bytes of a file begin what one of ``FORMATS`` writes?
+
+    A phone's own take has the columns of ours, but fractions of frames in its timecodes.
+    """
+    if head.startswith(LiveLinkCsvRecord.head):
+        rows = head.removeprefix(LiveLinkCsvRecord.head).split(b"\n")[:3]
+        return all(row[11:19] == b".000,61," for row in rows if row)
+    return head.startswith((CsvRecord.head, JsonRecord().head)) or (
+        head.startswith(b"glTF") and b'"generator": "EdgeTalk"' in head[:200]
+    )
+
+
+def open_record(where: str, inputs: Iterable[Path] = ()) -> FaceRecord:
     """``OUT.csv``, ``OUT.json``, ``OUT.glb``, or ``FORMAT:OUT`` for any name.
 
-    Raises ``ConfigError`` for an unknown format or a place that cannot be written.
+    Raises ``ConfigError`` for an unknown format, a place that cannot be written, and for one of
+    the ``inputs``.
     """
     form, colon, rest = where.partition(":")
     if colon and form in FORMATS:
-        return FaceRecord(Path(rest), FORMATS[form]())
+        return FaceRecord(Path(rest), FORMATS[form](), inputs)
     if colon and form.isalpha():
         raise ConfigError(
             f"--record {where}: unknown format '{form}'; known: {', '.join(FORMATS)}"
@@ -184,6 +195,6 @@ def open_record(where: str) -> FaceRecord:
     suffix = Path(where).suffix.lower()
     for form, known in SUFFIXES.items():
         if suffix == known:
-            return FaceRecord(Path(where), FORMATS[form]())
+            return FaceRecord(Path(where), FORMATS[form](), inputs)
     choice = ", ".join(f"{form}:{where}" for form in FORMATS)
     raise ConfigError(f"--record {where}: which format? Write {choice}, or end it in .csv")

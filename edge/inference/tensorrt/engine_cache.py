@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import Bundle, Network
+from edge.files import atomic_write
 from edge.inference.tensorrt.cuda import Cuda, l4t
 
 WORKSPACE = 256 << 20
@@ -83,9 +84,8 @@ def read(path: Path) -> bytes:
 
 def write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial.write_bytes(data)
-    partial.rename(path)
+    with atomic_write(path) as file:
+        file.write(data)
 
 
 def _digest(key: dict[str, Any]) -> str:
