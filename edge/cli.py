@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from edge.audio.devices import list_microphones
+from edge.batch import record_file
 from edge.bundle import PRECISIONS
 from edge.config import Config, dump, parse, plain, read_config
 from edge.contract import (
@@ -29,7 +30,6 @@ from edge.inference.engine import ENGINES
 from edge.outputs import open_output
 from edge.outputs.common import check_delivery
 from edge.preview.film import Film
-from edge.recording.batch import record_file
 from edge.runtime import run_offline
 from edge.service.logs import set_up_logs
 from edge.wiring import edgetalk_version, open_pipeline, run_live

@@ -13,10 +13,10 @@ import soundfile
 import edge
 import edge.api
 from edge.api import live_faces
+from edge.batch import record_file
 from edge.config import Config
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError, Floats, InputError
 from edge.pipeline import Pipeline
-from edge.recording.batch import record_file
 from edge.wiring import open_pipeline
 from tests.fakes import (
     ROOT,

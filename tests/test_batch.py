@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from edge.batch import find_audio, main
 from edge.contract import SAMPLE_RATE, Floats, InputError
-from edge.recording.batch import find_audio, main
 from tests.fakes import ROOT
 
 
@@ -148,7 +148,7 @@ def test_a_terminal_shows_how_far_it_is(takes: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "edge.recording.batch",
+        "edge.batch",
         str(takes),
         "--out",
         str(tmp_path / "faces"),
@@ -166,7 +166,7 @@ def test_a_batch_that_is_interrupted_leaves_whole_files_only(tmp_path: Path, dem
     (tmp_path / "takes").mkdir()
     for name in "abc":
         soundfile.write(tmp_path / f"takes/{name}.wav", np.tile(demo, 60), SAMPLE_RATE)
-    command = [sys.executable, "-m", "edge.recording.batch", str(tmp_path / "takes")]
+    command = [sys.executable, "-m", "edge.batch", str(tmp_path / "takes")]
     # A shell ignores interrupts for what it runs in the background, and children inherit that.
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "faces")],

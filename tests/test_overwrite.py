@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from edge import batch
 from edge.cli import main
 from edge.contract import ARKIT_52, SAMPLE_RATE, BlendshapeFrame, ConfigError, Floats
 from edge.files import AtomicFile, check_output
 from edge.preview.film import Film
-from edge.recording import batch
 from edge.recording.audio_record import AudioRecord
 from edge.recording.face_record import FORMATS, SUFFIXES, is_recording, open_record
 from tests.fakes import DEMO

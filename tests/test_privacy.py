@@ -67,7 +67,7 @@ def runs(clip: Path) -> dict[str, list[str]]:
     return {
         "edge-run": [*live, "--to", f"vmc://{TO[0]}:{TO[1]}"],
         "edge-run --offline": [*live, "--offline", "--record", str(clip.with_suffix(".csv"))],
-        "edge-batch": ["-m", "edge.recording.batch", str(clip.parent), "--out", str(clip.parent)],
+        "edge-batch": ["-m", "edge.batch", str(clip.parent), "--out", str(clip.parent)],
         "edge.faces": ["-c", code],
         "the toolchain": ["-c", runner],
     }

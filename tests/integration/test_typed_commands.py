@@ -45,7 +45,7 @@ def sandbox(tmp_path: Path, demo: Floats) -> dict[str, str]:
     programs.mkdir()
     modules = {
         "edge-run": "edge.cli",
-        "edge-batch": "edge.recording.batch",
+        "edge-batch": "edge.batch",
         "edge-quantize": "quantize.cli",
     }
     for name, run in {**{n: f"-m {m}" for n, m in modules.items()}, "python": ""}.items():
