@@ -16,7 +16,6 @@ import soundfile
 
 from edge.audio.audio_file import read_audio
 from edge.bundle import read_bundle
-from edge.conditioning import VISEME_FEATURES
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
@@ -232,20 +231,21 @@ def test_words_are_learned_last_and_without_them_nothing_changes(
     moved = {k: v for k, v in conditioned.state_dict().items() if not torch.equal(v, before[k])}
     names = {"generator.wide.linear.weight", "generator.shared.weight"}
     assert moved.keys() == names
+    layout = run.model.layout
     for name in names:
-        assert torch.equal(
-            moved[name][:, : -1 - VISEME_FEATURES], before[name][:, : -1 - VISEME_FEATURES]
+        (sound, new), (sound_before, old) = (
+            state[name].tensor_split([-layout.size], dim=1) for state in (moved, before)
         )
-        assert not before[name][:, -VISEME_FEATURES:].any()  # words began at zero
-        assert moved[name][:, -VISEME_FEATURES:].any()
-        assert not torch.equal(
-            moved[name][:, -1 - VISEME_FEATURES], before[name][:, -1 - VISEME_FEATURES]
-        )
+        assert torch.equal(sound, sound_before)
+        assert torch.equal(new[:, layout.lookahead], old[:, layout.lookahead])
+        assert not old[:, layout.visemes].any()  # words began at zero
+        assert new[:, layout.visemes].any()
+        assert not torch.equal(new[:, layout.style], old[:, layout.style])
 
     def jaw(due: str | None) -> float:
         control = run.model.at(2)
         if due:
-            control[0, -VISEME_FEATURES + VISEMES.index(due)] = 1
+            control[0, layout.visemes][VISEMES.index(due)] = 1
         faces, _, _ = conditioned(torch.zeros(1, 60, 40), control, conditioned.initial_state())
         return float(faces[0, 30:, INDEX["jawOpen"]].mean())
 
