@@ -77,19 +77,26 @@ def fails(status: int, words: str, *arguments: str) -> None:
         assert len(lines) == 1
 
 
-def test_failures_are_one_sentence_with_the_documented_status(tmp_path: Path) -> None:
-    demo = f"file:{DEMO}"
-    fails(2, "unrecognized arguments: --nonsense", "--nonsense")
-    fails(2, "this bundle offers", "--mic", demo, "--offline", "--lookahead", "5")
-    fails(2, "--offline needs a file", "--offline")
-    fails(66, "no such audio file", "--mic", f"file:{tmp_path}/none.wav", "--offline")
-    fails(69, "no bundle.yaml there", "--bundle", str(tmp_path), "--mic", demo)
-    fails(69, "cannot find host", "--mic", demo, "--to", "vmc://no.such.host.invalid:1")
-    fails(78, "unknown scheme", "--mic", demo, "--to", "carrier-pigeon://here")
-    wrong = tmp_path / "edge.yaml"
-    wrong.write_text("mik: default\n")
-    fails(78, "did you mean 'mic'?", "--config", str(wrong))
-    fails(78, "check --config", "--config", str(tmp_path / "absent.yaml"))
+@pytest.mark.parametrize(
+    ("status", "words", "arguments"),
+    [
+        (2, "unrecognized arguments: --nonsense", "--nonsense"),
+        (2, "this bundle offers", "--mic DEMO --offline --lookahead 5"),
+        (2, "--offline needs a file", "--offline"),
+        (66, "no such audio file", "--mic file:HERE/none.wav --offline"),
+        (69, "no bundle.yaml there", "--bundle HERE --mic DEMO"),
+        (69, "cannot find host", "--mic DEMO --to vmc://no.such.host.invalid:1"),
+        (78, "unknown scheme", "--mic DEMO --to carrier-pigeon://here"),
+        (78, "did you mean 'mic'?", "--config HERE/wrong.yaml"),
+        (78, "check --config", "--config HERE/absent.yaml"),
+    ],
+)
+def test_a_failure_is_one_sentence_with_the_documented_status(
+    tmp_path: Path, status: int, words: str, arguments: str
+) -> None:
+    (tmp_path / "wrong.yaml").write_text("mik: default\n")
+    line = arguments.replace("HERE", str(tmp_path)).replace("DEMO", f"file:{DEMO}")
+    fails(status, words, *line.split())
 
 
 def test_the_shapes_are_listed_in_order() -> None:
