@@ -34,7 +34,7 @@ test: $(VENV)/.test
 	@$(MAKE) --no-print-directory -j 2 check test-alone
 
 test-alone: $(VENV)/.test
-	$(BIN)/python -m $(PYTEST) --timeout 120 -m "not integration and not slow"
+	$(BIN)/python -m $(PYTEST) --timeout 300 -m "not integration and not slow"
 
 # Against programs of others (tests/peers/install.sh fetches some); what is not installed is skipped.
 test-integration: $(VENV)/.test
@@ -59,7 +59,7 @@ $(BASE)/.base: pyproject.toml
 	touch $@
 
 test-base: $(BASE)/.base
-	$(BASE)/bin/python -m $(PYTEST) --timeout 120 -m "not slow and not toolchain" \
+	$(BASE)/bin/python -m $(PYTEST) --timeout 300 -m "not slow and not toolchain" \
 		--ignore tests/integration
 
 # A bundle from data and teachers to networks: 45 minutes on two cores, resumable. TEACHERS=runs takes
