@@ -65,7 +65,7 @@ class ControlListener:
             # Linux reports an earlier answer that nobody took; the port itself is fine.
             self._orders.refuse("socket", str(error))
         except Exception as error:  # nothing that a datagram does may end control
-            self._orders.refuse("failed", f"{type(error).__name__}: {error}")
+            self._orders.refuse("error", repr(error))
         return 1
 
     def _one(self, listening: socket.socket) -> int:

@@ -240,7 +240,12 @@ class LiveSettings:
                 "reload: edge-run was started without --config, there is nothing to read",
             )
         else:
-            threading.Thread(target=self.read_again, name="reload", daemon=True).start()
+            try:
+                threading.Thread(target=self.read_again, name="reload", daemon=True).start()
+            except RuntimeError as error:  # the system has no thread left; SIGHUP must not kill us
+                self._log_reload(
+                    logging.ERROR, f"reload: {error}; the old configuration runs on, try again"
+                )
         return True
 
     def read_again(self) -> None:
@@ -251,9 +256,10 @@ class LiveSettings:
                 new = self._load()
                 lookahead = self.bundle.lookahead_of(new.lookahead)
                 sinks = self.outputs.prepare(new.to)
-            except (EdgeError, ValueError) as error:
+            except Exception as error:  # whatever a file makes of it, the faces go on
+                why = str(error) if isinstance(error, EdgeError | ValueError) else repr(error)
                 self._log_reload(
-                    logging.ERROR, f"reload refused, the old configuration runs on: {error}"
+                    logging.ERROR, f"reload refused, the old configuration runs on: {why}"
                 )
                 return
             self.inbox.put(partial(self._adopt, new, lookahead, sinks))

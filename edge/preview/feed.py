@@ -54,10 +54,12 @@ class Preview:
         if (frame := self._frame) is not None:
             self._server.tell(encode(frame))
 
-    def _take(self, data: bytes) -> None:
-        self._orders.take(data, "127.0.0.1")
+    def _take(self, data: bytes) -> int:
+        return self._orders.take(data, "127.0.0.1")[0]
 
     def _figures(self) -> None:
+        # First, so that a figure that fails once is not the last one.
+        self._server.loop.call_later(FIGURES_EVERY, self._figures)
         if self._server.tabs:
             bounds, counts, _ = self._score.histogram()
             figures = self._status() | {
@@ -68,9 +70,9 @@ class Preview:
                 "histogram": {"bounds_ms": [round(b * 1000, 3) for b in bounds], "counts": counts},
                 "tabs": len(self._server.tabs),
                 "skipped": self._server.skipped,
+                "troubles": self._server.troubles,
             }
             self._server.tell(json.dumps(figures))
-        self._server.loop.call_later(FIGURES_EVERY, self._figures)
 
     def close(self) -> None:
         """Close the tabs' sockets and release the port."""

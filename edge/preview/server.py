@@ -32,9 +32,16 @@ MOST_BYTES = 2048
 BEHIND = 8192
 """Bytes waiting for a tab, about 30 faces, beyond which it gets no more until it has read some."""
 PAUSE = 0.02
-"""Seconds between two messages taken from one tab."""
+"""Seconds after each OSC message taken from one tab; a bundle holds many."""
+MOST_OPENING = 16
+"""Connections that have not become a tab yet; one more ends the oldest of them."""
+OPEN_WITHIN = 5.0
+"""Seconds for a request to come in and be answered."""
 
-Take = Callable[[bytes], None]
+log = logging.getLogger(__name__)
+
+Take = Callable[[bytes], int | None]
+"""Gets a tab's binary message; says how many messages were in it, ``None`` is one."""
 
 
 def about(mode: str, title: str) -> bytes:
@@ -73,7 +80,11 @@ class PreviewServer:
         self.tabs: set[Any] = set()
         self.skipped = 0
         """Messages that a tab did not get because it had not read the ones before."""
+        self.troubles = 0
+        """Errors of the system, such as no file left for a connection; the first one is logged."""
+        self._opening: dict[Any, None] = {}
         self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(self._trouble)
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self._thread.start()
@@ -83,6 +94,36 @@ class PreviewServer:
             self.loop.run_until_complete(self._serve())
         finally:
             self.loop.close()
+
+    def _trouble(self, _: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        # asyncio would log a page for each of 100 attempts a second while no file is left.
+        if not self.troubles:
+            why = context.get("exception") or "no reason given"
+            log.warning("preview: %s (%s); counted from now on", context.get("message"), why)
+        self.troubles += 1
+
+    def _connection_class(self) -> Any:
+        """A connection of ``websockets`` that is one of few while it opens."""
+        opening = self._opening
+
+        class Connection(self._guest.ServerConnection):  # type: ignore[misc,name-defined]
+            """Ends the oldest of those that open, so that idle ones keep nobody out."""
+
+            def connection_made(self, transport: Any) -> None:
+                """Of asyncio: a client is there."""
+                super().connection_made(transport)
+                opening[transport] = None
+                if len(opening) > MOST_OPENING:
+                    oldest = next(iter(opening))
+                    del opening[oldest]
+                    oldest.abort()
+
+            def connection_lost(self, error: Exception | None) -> None:
+                """Of asyncio: the client is gone."""
+                opening.pop(self.transport, None)
+                super().connection_lost(error)
+
+        return Connection
 
     async def _serve(self) -> None:
         quiet = logging.getLogger("edge.preview.websockets")
@@ -95,16 +136,21 @@ class PreviewServer:
             max_size=self._most,
             server_header=None,
             logger=quiet,
+            create_connection=self._connection_class(),
+            open_timeout=OPEN_WITHIN,
+            close_timeout=OPEN_WITHIN,
         ):
             await self._stop.wait()
 
     async def _tab(self, tab: Any) -> None:
+        self._opening.pop(tab.transport, None)
         self.tabs.add(tab)
         try:
             async for data in tab:
+                count = 1
                 if self._take is not None and isinstance(data, bytes):
-                    self._take(data)
-                await asyncio.sleep(self._pause)
+                    count = self._take(data) or 1
+                await asyncio.sleep(self._pause * count)
         except Exception as error:
             if type(error).__module__.partition(".")[0] != "websockets":
                 raise  # ours; what a browser does wrong only closes its tab
@@ -121,6 +167,8 @@ class PreviewServer:
         """Answer with a file or a refusal; ``None`` goes on to a web socket."""
         hosts, origins = request.headers.get_all("Host"), request.headers.get_all("Origin")
         path = request.path.partition("?")[0]
+        if getattr(request, "method", "GET") != "GET":  # older websockets take nothing else
+            return self._answer(405, "only GET")
         # A name that some site had pointed at 127.0.0.1 (DNS rebinding) would be in Host.
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return self._answer(403, f"open {self.url} itself")
