@@ -218,4 +218,6 @@ def _config(args: argparse.Namespace) -> Config:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from edge.console import edge_batch
+
+    sys.exit(edge_batch())

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before the libraries are loaded
+    from edge.console import edge_run
+
+    sys.exit(edge_run())
+
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict
@@ -161,8 +167,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # only without a microphone: a live run takes the signal itself
         log.error("stopped")
         return 130
-    except BrokenPipeError:  # `edge-run --list-shapes | head`
-        sys.stderr.close()
     return 0
 
 
@@ -256,7 +260,3 @@ def _probe(config: Config) -> None:
         sinks = [stack.enter_context(closing(open_output(url))) for url in config.to]
         send_probe(sinks)
         check_delivery(sinks)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

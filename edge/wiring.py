@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 from edge.audio.capture import Source, open_source
 from edge.bundle import DEFAULT, Bundle, read_bundle
 from edge.config import Config
-from edge.contract import Engine, MissingError, Sink
+from edge.contract import Engine, InputError, MissingError, Sink
 from edge.control.commands import ControlCommands, Status
 from edge.control.listener import ControlListener
 from edge.control.live_settings import LiveSettings, Outputs
@@ -72,6 +73,8 @@ def _inputs(config: Config) -> list[Path]:
 
 
 def _source(config: Config, stack: ExitStack) -> Source:
+    if config.mic == "-":
+        _need_standard_input()
     # Where a service manager listens nobody is there to plug in a microphone and try again.
     wait = config.wait_mic or managed()
     source: Source = open_source(config.mic, config.queue_ms, config.channel, wait, config.realtime)
@@ -83,6 +86,16 @@ def _source(config: Config, stack: ExitStack) -> Source:
         log.info("audio is being recorded to %s: tell the people nearby", config.record_audio)
         source = RecordedSource(source, record)
     return source
+
+
+def _need_standard_input() -> None:
+    """``InputError`` where it is closed, a folder, or open for writing alone."""
+    if sys.stdin is None:
+        raise InputError("--mic -: standard input is closed; pipe raw s16le 16 kHz samples into it")
+    try:
+        os.read(sys.stdin.fileno(), 0)
+    except OSError as error:
+        raise InputError(f"--mic -: standard input cannot be read ({error.strerror})") from error
 
 
 def run_live(config: Config, load: Callable[[], Config] | None) -> None:

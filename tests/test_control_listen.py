@@ -153,7 +153,7 @@ def test_control_outlives_what_a_datagram_breaks(port: int, sender: socket.socke
     try:
         for _ in range(3):
             sender.sendto(message("/edge/mute"), ("127.0.0.1", port))
-        assert ping(sender, port)["refused"] == {"failed": 3, "queue": 0}
+        assert ping(sender, port)["refused"] == {"error": 3, "queue": 0}
     finally:
         listener.close()
 

@@ -24,8 +24,8 @@ MOST_BYTES = 2048
 MOST_LETTERS = 400
 """Of a text: half a minute of speech, and half a millisecond at most to spell."""
 MOST_ANSWER = 10
-"""Times the question's bytes, to other machines: the sender of a datagram can be forged, and the
-one who is meant would get more from here than the forger sends."""
+"""Times the question's bytes, to other machines: a sender can be forged, and what it sends must not
+become a flood towards somebody else."""
 STATUS_EVERY = 0.1
 """Seconds that one status is good for; its percentiles cost 0.1 ms."""
 

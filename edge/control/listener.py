@@ -21,6 +21,9 @@ BURST, PAUSE = 16, 0.02
 interpreter time. The system's buffer holds a burst meanwhile and drops the rest."""
 BUFFER = 65536
 
+Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+"""One that takes no file of its own."""
+
 SO_RXQ_OVFL = 40  # Linux; not in Python's socket module
 
 
@@ -36,12 +39,12 @@ class ControlListener:
         self.address: tuple[str, int] = self._sockets[0].getsockname()[:2]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="control", daemon=True)
+        self._ready = Selector()
+        for listening in self._sockets:
+            self._ready.register(listening, selectors.EVENT_READ)
         try:
-            self._ready = selectors.DefaultSelector()
-            for listening in self._sockets:
-                self._ready.register(listening, selectors.EVENT_READ)
             self._thread.start()
-        except (OSError, RuntimeError) as error:  # a limit on open files, or on tasks
+        except RuntimeError as error:  # a limit on tasks
             self._release()
             raise MissingError(f"control on port {port} cannot start ({error})") from error
 

@@ -270,4 +270,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from edge.console import edge_build
+
+    sys.exit(edge_build())

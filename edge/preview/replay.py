@@ -109,4 +109,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from edge.console import edge_preview
+
+    sys.exit(edge_preview())

@@ -186,6 +186,8 @@ def open_record(where: str, inputs: Iterable[Path] = ()) -> FaceRecord:
     """
     form, colon, rest = where.partition(":")
     if colon and form in FORMATS:
+        if not Path(rest).name:
+            raise ConfigError(f"--record {where}: no file; write {form}:OUT")
         return FaceRecord(Path(rest), FORMATS[form](), inputs)
     if colon and form.isalpha():
         raise ConfigError(

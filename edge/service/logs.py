@@ -52,6 +52,9 @@ class StandardError(Stream):
         self.stream = sys.stderr
         super().emit(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Standard error is closed or full: nobody can be told, and a traceback has no reader."""
+
 
 def set_up_logs(environ: Mapping[str, str] = os.environ, program: str = "edge-run") -> None:
     """Send what ``edge`` logs at INFO and above to standard error, as suits the reader there."""
@@ -69,7 +72,7 @@ def in_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
     """Does ``stream`` end in the journal? JOURNAL_STREAM alone is inherited by every child."""
     try:
         stat = os.fstat(stream.fileno())
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # closed before Python began: None
         return False
     return environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
 
