@@ -60,8 +60,8 @@ examples:
   arecord -f S16_LE -r 16000 -c 1 | edge-run --mic -
   edge-run --to "vmc://127.0.0.1?preset=vrm1" --to "livelink://10.0.0.9?fps=30&region=mouth"
 
-exit status: 0 done, 2 usage, 66 no input (file or microphone), 69 something is missing
-(library, bundle, host), 78 bad configuration
+exit status: 0 done, 2 usage, 66 no input (file or microphone), 69 something is missing or cannot be
+written to (library, bundle, host, output), 78 bad configuration, 130 stopped by Ctrl-C
 """
 
 

@@ -72,6 +72,16 @@ def test_a_scrape_shows_faces_drops_latency_and_the_microphone(scrape):
     assert 10e6 < float(page["process_resident_memory_bytes"]) < 10e9
 
 
+def test_refused_datagrams_are_shown_by_output(scrape):
+    class Failing(Score):
+        def send_failures(self):
+            return {"vmc://a?fps=30": 7, "json://b": 0}
+
+    page = scrape(Failing(), Source())
+    assert float(page['edgetalk_send_failures_total{to="vmc://a?fps=30"}']) == 7
+    assert float(page['edgetalk_send_failures_total{to="json://b"}']) == 0
+
+
 def test_a_score_without_extras_is_shown_too(scrape):
     class Silent:
         dropped = 0
