@@ -67,21 +67,21 @@ def two_clips() -> TeacherTargets:
     )
 
 
-def test_a_moment_of_a_clip_is_found_at_every_level() -> None:
-    lessons = two_clips()
+def test_a_time_in_a_clip_is_found_at_every_level() -> None:
+    known = two_clips()
     clip = np.array([0, 0, 0, 1, 1], np.int32)
-    moment = np.array([1 / 60, 10 / 60, 99.0, 1 / 60, 5 / 60], np.float32)
-    face = lessons.face_rows(clip, moment)
+    time = np.array([1 / 60, 10 / 60, 99.0, 1 / 60, 5 / 60], np.float32)
+    face = known.face_rows(clip, time)
     assert face.tolist() == [0, 9, 15, 16, 20]  # past the end: the last
-    assert lessons.fast[face // FAST].tolist() == [0, 4, 7, 8, 10]
-    assert lessons.slow[face // SLOW].tolist() == [0, 1, 1, 2, 2]
+    assert known.fast[face // FAST].tolist() == [0, 4, 7, 8, 10]
+    assert known.slow[face // SLOW].tolist() == [0, 1, 1, 2, 2]
     # The window of 1.5 s that ends there; the first where none has ended yet.
-    ends = lessons.emotion_rows(np.array([0, 0, 0, 1], np.int32), np.array([0.1, 1.75, 9, 1.6]))
+    ends = known.emotion_rows(np.array([0, 0, 0, 1], np.int32), np.array([0.1, 1.75, 9, 1.6]))
     assert ends.tolist() == [0, 1, 2, 3]
 
 
 def test_unpaired_voices_show_the_teachers_face_mixed_with_the_viseme_s() -> None:
-    lessons, faces = two_clips(), 24
+    known, faces = two_clips(), 24
     live = np.zeros((faces, 52), bool)
     live[:16, JAW] = True
     targets = np.zeros((faces, 52), np.float32)
@@ -96,26 +96,24 @@ def test_unpaired_voices_show_the_teachers_face_mixed_with_the_viseme_s() -> Non
         np.concatenate([np.arange(1, 17), np.arange(1, 9)]).astype(np.float32) / 60,
         np.zeros((faces, 0), np.float16),
     )
-    made = with_teacher_faces(stream, lessons, 0.25, 0.7)
+    made = with_teacher_faces(stream, known, 0.25, 0.7)
     assert np.array_equal(made.targets[:16], stream.targets[:16])  # captured: as it was
-    teachers = lessons.faces[16:, JAW].astype(np.float32)
+    teachers = known.faces[16:, JAW].astype(np.float32)
     np.testing.assert_allclose(made.targets[16:, JAW], 0.75 * 0.5 + 0.25 * teachers, atol=0.01)
     assert made.live[16:, JAW].all()
     assert not made.live[:, INDEX["cheekPuff"]].any()  # nobody captured it
     assert made.trust.tolist() == pytest.approx([1.0] * 16 + [0.7] * 8)
-    alone = with_teacher_faces(stream, lessons, 1.0, 0.7)
+    alone = with_teacher_faces(stream, known, 1.0, 0.7)
     np.testing.assert_allclose(alone.targets[16:, JAW], teachers, atol=1e-3)
     # Where a face was captured, the teacher's may be part of it; what was not captured stays so.
-    both = with_teacher_faces(stream, lessons, 0.25, 0.7, captured=0.5)
-    half = (stream.targets[:16, JAW] + lessons.faces[:16, JAW]) / 2
+    both = with_teacher_faces(stream, known, 0.25, 0.7, captured=0.5)
+    half = (stream.targets[:16, JAW] + known.faces[:16, JAW]) / 2
     np.testing.assert_allclose(both.targets[:16, JAW], half, atol=1e-3)
     assert np.array_equal(both.targets[:16, JAW + 1 :], stream.targets[:16, JAW + 1 :])
     assert np.array_equal(both.targets[16:], made.targets[16:])
     assert np.array_equal(both.trust, made.trust)
     # A sound that nobody named is not learned from.
-    unknown = with_teacher_faces(
-        replace(stream, visemes=np.full(faces, UNKNOWN)), lessons, 1.0, 0.7
-    )
+    unknown = with_teacher_faces(replace(stream, visemes=np.full(faces, UNKNOWN)), known, 1.0, 0.7)
     assert not unknown.live[16:].any()
 
 
@@ -130,7 +128,7 @@ def test_a_code_is_softened_towards_codes_that_look_alike() -> None:
 def test_the_divergence_of_two_emotions_by_hand() -> None:
     same = torch.tensor([[[0.5, 0.0]]])
     assert emotion_divergence(same, same).item() == pytest.approx(0.0)
-    # Means 1 apart, both of variance 1: a half. Twice the variance said: (ln 2 + 1/2 - 1) / 2.
+    # Means 1 apart, both of variance 1: a half. Twice the variance predicted: (ln 2 + 1/2 - 1) / 2.
     assert emotion_divergence(torch.tensor([[[1.5, 0.0]]]), same).item() == pytest.approx(0.5)
     wide = torch.tensor([[[0.5, math.log(2)]]])
     assert emotion_divergence(wide, same).item() == pytest.approx(0.5 * (math.log(2) - 0.5))
@@ -204,7 +202,7 @@ def teachers(tmp_path: Path) -> dict[str, str]:
 
 
 def angrily(*args: Any, **kwargs: Any) -> Any:
-    """The corpus, one of its clips said in anger."""
+    """The corpus, one of its clips spoken in anger."""
     corpus = read_corpus(*args, **kwargs)
     first, *others = corpus.spoken
     angry = replace(first, clip=replace(first.clip, emotion="anger"))
@@ -243,8 +241,8 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
     assert moved.keys() == read | {"generator.emotion.weight", "generator.emotion.bias"}
     lips = slice(None, -settings.model.mood)
     assert all(torch.equal(moved[k][lips], plain[k][lips]) for k in read)
-    lessons = TeacherTargets.load(out / "teacher_targets.npz")
-    assert len(lessons.faces) == 2 * len(lessons.fast) == 8 * len(lessons.slow)
+    known = TeacherTargets.load(out / "teacher_targets.npz")
+    assert len(known.faces) == 2 * len(known.fast) == 8 * len(known.slow)
     vectors = torch.load(teachers["codebook"], weights_only=True)["average"]["slow.vectors"]
     assert torch.equal(saved["net"]["generator.slow_vectors.weight"], vectors.T)  # not learned
     before = (out / "teacher_targets.npz").stat().st_mtime_ns
@@ -271,9 +269,9 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
 
     def raw(temperature: float, seed: int) -> np.ndarray:
         pipeline = Pipeline(bundle, open_engines(bundle), seed=seed, temperature=temperature)
-        shown = []
+        frames = []
         shape = pipeline.face.shape
-        pipeline.face.shape = lambda r, db: shown.append(r.copy()) or shape(r, db)  # type: ignore[method-assign,func-returns-value]
+        pipeline.face.shape = lambda r, db: frames.append(r.copy()) or shape(r, db)  # type: ignore[method-assign,func-returns-value]
         pipeline.push(sound)
         assert pipeline.voice_emotion
         assert set(pipeline.voice_emotion.describe()) == {
@@ -283,20 +281,20 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
             "uncertainty",
         }
         assert pipeline.voice_emotion.uncertainty > 0  # it listened
-        return np.stack(shown)
+        return np.stack(frames)
 
     assert np.array_equal(raw(0.0, 1), raw(0.0, 2))  # the likeliest face knows no seed
     assert np.array_equal(raw(1.0, 1), raw(1.0, 1))
     assert not np.array_equal(raw(1.0, 1), raw(1.0, 2))
 
-    heard = teacher_features(sound.samples, 0)
-    told = StreamingEmotion(bundle).logits(heard)
+    features = teacher_features(sound.samples, 0)
+    streamed = StreamingEmotion(bundle).logits(features)
     student = load_student(out / "checkpoint.pt")
     with torch.no_grad():
         choice = student.config.at(2)
-        _, aux, _ = student(torch.from_numpy(heard)[None], choice, student.initial_state())
+        _, aux, _ = student(torch.from_numpy(features)[None], choice, student.initial_state())
     mean = torch.nn.functional.normalize(aux.generator.emotion[0].chunk(2, dim=1)[0], dim=1)
-    torch.testing.assert_close(told, student.reading(mean).detach()[30:], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(streamed, student.reading(mean).detach()[30:], atol=1e-4, rtol=1e-4)
 
     tables = bytearray((tmp_path / "bundle" / "codes.npz").read_bytes())
     tables[len(tables) // 2] ^= 1
@@ -386,8 +384,8 @@ def test_a_name_is_learned_from_clips_that_sound_of_it() -> None:
     )
     train_emotion_head(student, [stream], labels, targets, 700)
     for number, part in ((0, slice(0, faces)), (2, slice(130, 130 + faces))):
-        heard = torch.from_numpy(stream.mels[part])[None]
-        _, aux, _ = student(heard, student.config.at(0), student.initial_state())
+        mels = torch.from_numpy(stream.mels[part])[None]
+        _, aux, _ = student(mels, student.config.at(0), student.initial_state())
         mean = torch.nn.functional.normalize(aux.generator.emotion[0, -1, :4], dim=0)
         assert int(student.reading(mean).argmax()) == number
     # Nobody acted: nothing is changed.
