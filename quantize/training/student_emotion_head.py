@@ -43,8 +43,7 @@ def train_emotion_head(
 ) -> None:
     """Change in place what ``student`` reads the emotion from, in ``steps``.
 
-    ``labels`` is each clip's index into ``EMOTIONS``, or ``UNKNOWN``; the teacher's distribution is
-    learned beside it.
+    ``labels`` is each clip's index into ``EMOTIONS``, or ``UNKNOWN``.
     """
     acted = [
         _features(student, stream, clip, at)
