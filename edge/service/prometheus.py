@@ -127,6 +127,7 @@ class PageServer(socketserver.ThreadingMixIn, WSGIServer):
     """A thread for each of a few connections, all of which end in time."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
