@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.audio import audio_file as audio
-from edge.bundle import DEFAULT, PRECISIONS, Bundle, read_bundle
+from edge.bundle import DEFAULT, PRECISIONS, Bundle
+from edge.bundle_reader import read_bundle
 from edge.config import Config, parse, plain, read_config
 from edge.contract import ConfigError, EdgeError, Engine, InputError, Sink, UsageError
 from edge.files import check_output, open_regular

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from edge.audio.capture import Source, open_source
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, Bundle
+from edge.bundle_reader import read_bundle
 from edge.config import Config
 from edge.contract import Engine, InputError, MissingError, Sink
 from edge.control.commands import ControlCommands, Status
 from edge.control.listener import ControlListener
-from edge.control.live_settings import LiveSettings, Outputs
+from edge.control.live_settings import LiveSettings
 from edge.control.status import describe
 from edge.inference.engine import open_engines
 from edge.outputs import open_output
+from edge.outputs.output_set import Outputs
 from edge.pipeline import Pipeline
 from edge.preview.feed import Preview
 from edge.realtime import be_realtime, tight_timers

@@ -14,7 +14,8 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing i
 from benchmarks.accuracy import __main__ as accuracy
 from benchmarks.pages import accuracy_tables
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import INDEX, faces_within
 from quantize.data.targets import Scale
 from quantize.evaluation.test_clips import PAIRED, TestClip, made_silence

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import MissingError
 from edge.inference.build import build, build_plan, default_precision, main, summarise
 from edge.inference.tensorrt.cuda import l4t

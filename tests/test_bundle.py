@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
 from edge.bundle_files import sha256
+from edge.bundle_reader import read_bundle
 from edge.contract import MissingError, UsageError
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline

@@ -14,7 +14,8 @@ pytest.importorskip("torch", reason="torch is not installed: the toolchain is no
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: no pictures to test")
 
 from benchmarks import GPU_RECORDS
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import INDEX, UsageError
 from quantize.evaluation.gpu_table import gpu_table
 from quantize.evaluation.precision import (

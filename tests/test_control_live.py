@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.config import Config, EmotionSettings, read_config
 from edge.contract import INDEX, AudioBlock, BlendshapeFrame, ConfigError, MissingError
-from edge.control.live_settings import LiveSettings, Outputs
+from edge.control.live_settings import LiveSettings
 from edge.control.status import describe
 from edge.inference.engine import open_engines
 from edge.outputs import open_output
+from edge.outputs.output_set import Outputs
 from edge.pipeline import Pipeline
 from edge.run_stats import RunStats
 from edge.wiring import make_pipeline

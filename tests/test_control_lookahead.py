@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import AudioBlock, BlendshapeFrame, face_end
 from edge.inference.engine import open_engines
 from edge.lookahead_crossfade import FADE, LookaheadCrossfade

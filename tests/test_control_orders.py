@@ -16,16 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, Bundle
+from edge.bundle_reader import read_bundle
 from edge.conditioning import Conditioning, ConditioningLayout
 from edge.config import Config
 from edge.contract import INDEX, BlendshapeFrame
 from edge.control.commands import MOST_BYTES, ControlCommands, Status
-from edge.control.live_settings import DEPTH, LiveSettings, Outputs
+from edge.control.live_settings import DEPTH, LiveSettings
 from edge.control.osc_parser import Value
 from edge.control.status import describe
 from edge.face import Face
 from edge.outputs.osc import message
+from edge.outputs.output_set import Outputs
 from edge.run_stats import RunStats
 from edge.words import spell
 from tests.fakes import FakeClock, FakeSource, fake_bundle

@@ -14,7 +14,8 @@ pytest.importorskip("scipy", reason="scipy is not installed: the toolchain is no
 from benchmarks.accuracy.__main__ import faces_of
 from benchmarks.accuracy.cold_start import cold_start
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import INDEX, SAMPLE_RATE, AudioBlock
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline

@@ -22,7 +22,7 @@ from torch import nn
 
 from benchmarks.teachers.emotion_recognition import StreamingEmotion
 from edge.audio.audio_file import read_audio
-from edge.bundle import read_bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import INDEX, AudioBlock, ConfigError, InputError, MissingError
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline

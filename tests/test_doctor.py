@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edge import cli
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.config import Config
 from edge.contract import SAMPLE_RATE, AudioBlock, ConfigError, MissingError
 from edge.diagnostics import doctor as doctor_module

@@ -156,9 +156,7 @@ def test_ctrl_c_is_left_alone_where_a_shell_ignores_it() -> None:
     assert len(done.stdout.splitlines()) == 52
 
 
-@pytest.mark.parametrize(
-    "module", ["edge.batch", "edge.preview.replay", "edge.inference.build"]
-)
+@pytest.mark.parametrize("module", ["edge.batch", "edge.preview.replay", "edge.inference.build"])
 def test_the_other_commands_end_as_quietly(module: str) -> None:
     assert shell(f"{sys.executable} -m {module} --help | true").returncode == 0
     assert shell(f"{sys.executable} -m {module} --nonsense 2>&-").returncode == 2

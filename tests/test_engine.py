@@ -9,8 +9,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge.bundle import DEFAULT, Bundle, Network, read_bundle
+from edge.bundle import DEFAULT, Bundle, Network
 from edge.bundle_files import sha256
+from edge.bundle_reader import read_bundle
 from edge.contract import Floats, MissingError
 from edge.inference.engine import OnnxEngine, open_engines
 

@@ -15,7 +15,8 @@ import pytest
 import edge.inference.build
 import edge.inference.engine
 import edge.inference.tensorrt.engine_trt
-from edge.bundle import DEFAULT, Bundle, Network, read_bundle
+from edge.bundle import DEFAULT, Bundle, Network
+from edge.bundle_reader import read_bundle
 from edge.contract import Floats, MissingError, UsageError
 from edge.inference.engine import FallbackEngine, OnnxEngine, open_engines
 from edge.inference.tensorrt.engine_trt import TensorrtEngine, TensorrtErrors

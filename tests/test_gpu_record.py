@@ -14,7 +14,8 @@ import soundfile
 
 import benchmarks.runtime.gpu as gpu_bench
 from benchmarks.runtime.gpu import fastest, main, power, times
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import Floats, MissingError
 from edge.inference.tensorrt.engine_cache import EngineTarget, measured_precision
 from quantize.evaluation.gpu_table import gpu_table

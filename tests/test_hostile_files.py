@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import yaml
 
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.cli import main
 from edge.contract import ConfigError, InputError, MissingError, one_line, shown
 from edge.files import open_regular, read_regular
@@ -304,7 +305,7 @@ def test_a_sparse_network_is_refused_unread(bundle_copy: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="ONLY ROOT CAN TRY TO BE SOMEBODY ELSE")
 def test_what_another_user_may_not_read_says_so() -> None:
     code = (
-        "import os, sys; from pathlib import Path; from edge.bundle import read_bundle; "
+        "import os, sys; from pathlib import Path; from edge.bundle_reader import read_bundle; "
         "from edge.config import read_config; from edge.contract import EdgeError\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "for read in (read_config, lambda p: read_bundle(p.parent / 'bundle')):\n"

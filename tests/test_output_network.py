@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from edge.contract import SAMPLE_RATE, BlendshapeFrame, ConfigError, MissingError
-from edge.control.live_settings import Outputs
 from edge.diagnostics.doctor import look_at_output
 from edge.outputs import open_output
 from edge.outputs.common import check_delivery
 from edge.outputs.frame_number import MOST, FrameNumber
+from edge.outputs.output_set import Outputs
 from edge.outputs.udp import UdpTarget
 from edge.run_stats import RunStats
 from edge.service.status_line import StatusLine

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from edge.bundle import DEFAULT, File, read_bundle
+from edge.bundle import DEFAULT, File
 from edge.bundle_files import sha256
+from edge.bundle_reader import read_bundle
 from edge.contract import MissingError, UsageError
 
 

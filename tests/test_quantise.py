@@ -19,7 +19,8 @@ import torch
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.bundle import NETWORKS, PRECISIONS, read_bundle
+from edge.bundle import NETWORKS, PRECISIONS
+from edge.bundle_reader import read_bundle
 from edge.contract import SAMPLE_RATE, AudioBlock
 from edge.inference.engine import OnnxEngine
 from edge.pipeline import Pipeline

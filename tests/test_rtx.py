@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import MissingError
 from edge.inference.build import build_plan
 

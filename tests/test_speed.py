@@ -14,7 +14,8 @@ import soundfile
 from benchmarks import DEMO
 from benchmarks.runtime.speed import EDGE, OURS, PEERS, commands, networks, summed
 from benchmarks.runtime.speed_processes import CHILD, measured
-from edge.bundle import DEFAULT, Network, read_bundle
+from edge.bundle import DEFAULT, Network
+from edge.bundle_reader import read_bundle
 from edge.contract import Floats
 
 

@@ -16,7 +16,8 @@ from benchmarks.accuracy.steering import (
     pull,
     rest_of,
 )
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import INDEX, Floats
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline

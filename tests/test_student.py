@@ -15,7 +15,7 @@ pytest.importorskip("scipy")
 import soundfile
 
 from edge.audio.audio_file import read_audio
-from edge.bundle import read_bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline

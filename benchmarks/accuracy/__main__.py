@@ -17,7 +17,8 @@ from benchmarks import RESULTS
 from benchmarks.accuracy.cold_start import cold_start
 from benchmarks.accuracy.plots import plot_bars, plot_lookahead, plot_sentence, plot_sheet
 from benchmarks.command_line import exit_status, options
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import FPS
 from quantize.evaluation.accuracy_table import print_table
 from quantize.evaluation.evaluate import of_teachers

@@ -31,7 +31,8 @@ import soundfile
 
 from benchmarks import RESULTS
 from benchmarks.command_line import exit_status, options
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import FPS, INDEX, SAMPLE_RATE, EdgeError, Floats
 from edge.files import write_text
 from quantize.evaluation.accuracy_table import print_table

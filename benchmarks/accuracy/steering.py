@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from benchmarks import RESULTS
 from benchmarks.command_line import exit_status, options
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import INDEX, SAMPLE_RATE, AudioBlock, Floats
 from edge.pipeline import Pipeline
 from edge.words import spell

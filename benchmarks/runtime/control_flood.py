@@ -26,7 +26,8 @@ import soundfile
 
 from benchmarks import DEMO, RESULTS
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import ARKIT_52, SAMPLE_RATE
 from edge.outputs.osc import message
 from quantize.evaluation.record import write_record

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks import DEMO, RESULTS
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import ARKIT_52, AudioBlock, BlendshapeFrame
 from edge.inference.engine import open_engines
 from edge.outputs import SCHEMES, open_output

@@ -20,7 +20,8 @@ from benchmarks import RESULTS
 from benchmarks.runtime.loop_thread import LoopThread
 from benchmarks.runtime.sound_server import PIPEWIRE, PULSEAUDIO, SoundServer, missing_tools, voice
 from edge.audio.microphone import Microphone
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from quantize.evaluation.record import write_record
 
 

@@ -25,7 +25,8 @@ import numpy as np
 
 from benchmarks import DEMO, GPU_RECORDS
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import EdgeError, Engine, Floats, MissingError
 from edge.features import Features
 from edge.files import write_text

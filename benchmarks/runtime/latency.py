@@ -22,7 +22,8 @@ import numpy as np
 
 from benchmarks import RESULTS
 from benchmarks.runtime.sound_server import SoundServer, missing_tools, voice
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import FPS, Floats, Sink
 from quantize.evaluation.record import write_record
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.audio.capture import Source
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import INDEX, BlendshapeFrame, Floats
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline

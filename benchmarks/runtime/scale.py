@@ -24,7 +24,8 @@ import numpy as np
 from benchmarks import DEMO, RESULTS, ROOT
 from benchmarks.runtime.loop_thread import rss_mb
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import FPS, SAMPLE_RATE, AudioBlock, Engine, face_end
 from edge.inference.engine import OnnxEngine, open_engines
 from edge.pipeline import Pipeline

@@ -21,7 +21,8 @@ from benchmarks.runtime.loop_thread import rss_mb
 from benchmarks.runtime.simulated_microphone import SimulatedMicrophone
 from benchmarks.runtime.sound_server import SoundServer, missing_tools, voice
 from edge.audio.microphone import Microphone
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import SAMPLE_RATE, BlendshapeFrame
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline

@@ -23,7 +23,8 @@ from benchmarks import DEMO, RESULTS
 from benchmarks.runtime.speed_before_after import before_and_after, plot
 from benchmarks.runtime.speed_processes import CHILD, least, measured, one_core, spread
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, Bundle, read_bundle
+from edge.bundle import DEFAULT, Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import FPS, SAMPLE_RATE
 from quantize.evaluation.record import write_record
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from edge.audio.audio_file import read_audio
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import FPS, SAMPLE_RATE, AudioBlock, Sink
 from edge.inference.engine import open_engines
 from edge.outputs import open_output

@@ -24,7 +24,8 @@ from scipy.stats import spearmanr
 from benchmarks import RESULTS
 from benchmarks.command_line import exit_status, options
 from benchmarks.teachers.prosody import linear_reading, prosody, windows_of
-from edge.bundle import Bundle, read_bundle
+from edge.bundle import Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import FPS, Floats, InputError
 from edge.inference.engine import open_engines
 from edge.voice_emotion import VoiceEmotion

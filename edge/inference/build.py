@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.bundle import DEFAULT, PRECISIONS, Bundle, read_bundle
+from edge.bundle import DEFAULT, PRECISIONS, Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import EdgeError, Engine, MissingError
 from edge.inference.tensorrt.cuda import Cuda, load_driver, open_cuda
 from edge.inference.tensorrt.engine_cache import (

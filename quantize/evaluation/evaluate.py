@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edge.bundle import read_bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import Floats, InputError, face_end
 from quantize.data.speech_encoder import teacher_features
 from quantize.evaluation.head_mesh import HeadMesh

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle, read_bundle
+from edge.bundle import Bundle
+from edge.bundle_reader import read_bundle
 from edge.contract import ARKIT_52, FPS, Floats, UsageError
 from edge.features import Features
 from edge.inference.engine import OnnxEngine

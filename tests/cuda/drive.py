@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.contract import Floats, MissingError
 from edge.inference.engine import OnnxEngine
 from edge.inference.tensorrt.cuda import Cuda, open_cuda

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge.bundle import DEFAULT, read_bundle
+from edge.bundle import DEFAULT
+from edge.bundle_reader import read_bundle
 from edge.cli import main as edge_run
 from edge.contract import ARKIT_52, FPS, INDEX, AudioBlock, Floats
 from edge.emotion import load_emotions
