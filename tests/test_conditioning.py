@@ -20,7 +20,6 @@ from edge.conditioning import (
 from edge.contract import AudioBlock, Floats, UsageError
 from edge.pipeline import Pipeline
 from edge.words import NO_VISEME, VISEME_FRAMES, VISEMES, spell
-from models.student_sizes import StudentConfig
 from tests.fakes import FakeDecoder, FakeGenerator, fake_bundle, silence
 
 LAYOUT = fake_bundle().layout
@@ -36,7 +35,11 @@ def test_the_parts_of_the_layout_follow_each_other_and_fill_it() -> None:
     assert layout.one_hot(np.array([4, 0, 4])).tolist() == [[0, 1], [1, 0], [0, 1]]
 
 
+@pytest.mark.toolchain
 def test_bundle_and_student_share_the_layout() -> None:
+    pytest.importorskip("torch", reason="torch is not installed: the toolchain is not tested")
+    from models.student_sizes import StudentConfig
+
     bundle = read_bundle(DEFAULT)
     config = StudentConfig(lookaheads=bundle.lookaheads, styles=bundle.styles)
     assert config.layout == bundle.layout

@@ -66,7 +66,7 @@ esac
 def script(name, *flags, **environ):
     environ = {"PATH": os.environ["PATH"], **{k: str(v) for k, v in environ.items()}}
     return subprocess.run(
-        [SYSTEMD / name, *flags], env=environ, capture_output=True, text=True, timeout=30
+        [SYSTEMD / name, *flags], env=environ, capture_output=True, text=True, timeout=120
     )
 
 
