@@ -334,6 +334,10 @@ def test_a_recording_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None
         ("time_s,jawOpen\n0,1\n", "no column 'eyeBlinkLeft'"),
         ("time_s," + ",".join(ARKIT_52) + "\n", "holds no face"),
         ("time_s," + ",".join(ARKIT_52) + "\n0,1,2\n0,1\n", "damaged"),
+        (
+            "time_s," + ",".join(ARKIT_52) + ",more\n" + ",".join(["0"] * 53) + "\n",
+            "54 names for 53",
+        ),
         ("\xff\xfe", "damaged"),
     ],
 )

@@ -42,7 +42,7 @@ from quantize.evaluation.record import write_record
 SEED = 16
 FILES = 10_000
 HEAD = 100
-"""Bytes at the beginning of a file that get half of the faults: what a header claims is believed."""
+"""Bytes at the beginning of a file that get half of the faults, because headers are believed."""
 HANG_S = 2.0
 GIVE_UP_S = 20
 """Seconds after which a case is interrupted."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import ARKIT_52, EdgeError, Floats, InputError
+from edge.contract import ARKIT_52, EdgeError, Floats, InputError, cut
 from edge.files import open_regular
 from edge.preview.server import PORT, PreviewServer, about
 
@@ -45,10 +45,12 @@ def read_record(path: Path) -> Floats:
             if not lines:
                 raise InputError(f"{path}: it holds no face; record it again")
             rows = np.loadtxt(lines, np.float32, delimiter=",", ndmin=2)
+            if rows.shape[1] != len(names):
+                raise ValueError(f"{len(names)} names for {rows.shape[1]} columns")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; give a file of edge-run --record") from error
     except ValueError as error:  # not a number, a short row, or not text at all
-        raise InputError(f"{path}: damaged ({error}); record it again") from error
+        raise InputError(f"{path}: damaged ({cut(str(error), 200)}); record it again") from error
     return rows[:, [names.index(name) for name in ("time_s", *ARKIT_52)]]
 
 
