@@ -47,7 +47,7 @@ def listen(seconds: float) -> list[dict[str, Any]]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(0.5)
-        to = f"json://127.0.0.1:{receiver.getsockname()[1]}"
+        to = f"json://127.0.0.1:{receiver.getsockname()[1]}?region=mouth"  # one datagram
         try:
             source = server.plug("mic")
             server.play("mic", bursts(seconds + 20))

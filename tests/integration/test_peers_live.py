@@ -70,7 +70,10 @@ def of_live_link(got):
 
 
 def of_json(got):
-    return Counter(len(json.loads(d)["weights"]) for d in got)
+    faces = {}
+    for part in map(json.loads, got):
+        faces.setdefault(part["frame"], {}).update(part["weights"])
+    return Counter(map(len, faces.values()))
 
 
 def of_text(got):
