@@ -71,6 +71,10 @@ class ConditioningLayout:
         row[0, self.lookahead] = self.one_hot(self.check(lookahead))
         return row
 
+    def all_lookaheads(self) -> Floats:
+        """(K, C) a row for each of ``lookaheads``, no style, no words."""
+        return np.concatenate([self.at(lookahead) for lookahead in self.lookaheads])
+
     def one_hot(self, lookahead: int | NDArray[np.integer]) -> Floats:
         """Look-aheads (...) in faces to the look-ahead's part (..., K)."""
         chosen: Floats = (np.asarray(lookahead)[..., None] == self.lookaheads).astype(np.float32)

@@ -11,7 +11,7 @@ import pytest
 from edge.bundle import DEFAULT, Bundle
 from edge.bundle_reader import read_bundle
 from edge.contract import MissingError
-from edge.inference.build import build, build_plan, default_precision, main, summarise
+from edge.inference.build import build, build_plan, default_precision, main
 from edge.inference.tensorrt.cuda import l4t
 from edge.inference.tensorrt.engine_cache import (
     EngineTarget,
@@ -20,6 +20,7 @@ from edge.inference.tensorrt.engine_cache import (
     plan_path,
     read_plan,
 )
+from edge.inference.tensorrt.layer_report import summarise
 from tests.fake_gpu import FakeCuda, FakeGpu, FakeTensorrt
 
 ORIN = EngineTarget("tensorrt 10.3.0", "Orin", "87", "R36.4.3")

@@ -81,10 +81,7 @@ def measure(bundle: Bundle, clips: Sequence[Path], steps: int) -> dict[str, Any]
     """Everything the record holds."""
     mels = features_of(clips)
     load_driver()
-    try:
-        trt = load_tensorrt()
-    except MissingError:
-        trt = load_tensorrt("tensorrt_rtx")
+    trt = _any_tensorrt()
     cuda = open_cuda()
     target, provider = target_of(trt, cuda), cuda.provider
     cuda.close()
@@ -119,6 +116,14 @@ def measure(bundle: Bundle, clips: Sequence[Path], steps: int) -> dict[str, Any]
         "fastest": best,
         "rows": rows,
     }
+
+
+def _any_tensorrt() -> Any:
+    """A Jetson's TensorRT, else the one for PCs."""
+    try:
+        return load_tensorrt()
+    except MissingError:
+        return load_tensorrt("tensorrt_rtx")
 
 
 def _on_gpu(

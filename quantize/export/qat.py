@@ -152,26 +152,20 @@ def finetune(
         rate.load_state_dict(old["schedule"])
         done = old["done"]
         log.info("quantisation-aware training goes on after round %d", done)
-    conditioning = torch.cat([teacher.config.at(late) for late in teacher.config.lookaheads])
+    conditioning = teacher.config.layout.all_lookaheads()
     files = len(sorted((folder / "renditions").glob("*.npz")))
     length = settings.faces * settings.windows
     bar = trange(done, rounds, initial=done, total=rounds, desc="quantisation-aware training")
     for k in bar:
-        windows = cut(
-            folder,
-            conditioning.numpy(),
-            settings.streams,
-            length,
-            seed=seed * 10_000 + k + 100,
-            only=k % max(1, files),
-        )
+        drawn, only = seed * 10_000 + k + 100, k % max(1, files)
+        windows = cut(folder, conditioning, settings.streams, length, seed=drawn, only=only)
         loss = _round(teacher, student, optimiser, windows, settings)
         bar.set_postfix(loss=f"{loss:.2e}")
         rate.step()
         state = {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
-        state["schedule"] = rate.state_dict()
+        state |= {"schedule": rate.state_dict(), "key": key, "done": k + 1}
         with atomic_write(saved) as file:
-            torch.save({"key": key, "done": k + 1, **state}, file)
+            torch.save(state, file)
     result = Student(teacher.config)
     result.load_state_dict(plain_state(student))
     return result.eval()

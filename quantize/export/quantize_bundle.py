@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import onnx
 from tqdm import tqdm
 
@@ -79,7 +78,7 @@ def quantize(
     """
     bundle = export(checkpoint, out, name, lookahead)
     models = {network: onnx.load(out / f"{network}.onnx") for network in NETWORKS}
-    conditioning = np.concatenate([bundle.layout.at(late) for late in bundle.lookaheads])
+    conditioning = bundle.layout.all_lookaheads()
     calibration, judge = (
         cut(data, conditioning, *size, seed=seed)
         for seed, size in enumerate((settings.calibration, settings.judging))
