@@ -63,7 +63,7 @@ class ControlCommands:
         self._answer, self._answered = b"", float("-inf")
         self.refused: Counter[str] = Counter()
         """By reason: source, oversized, malformed, address, types, value, reload, answer, flood,
-        socket, failed."""
+        socket, error."""
         self.accepted = 0
         self._does: dict[str, Callable[[tuple[Value, ...]], None]] = {
             "/edge/emotion": self._emotion,
