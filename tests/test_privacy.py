@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from edge.contract import SAMPLE_RATE, Floats
+from edge.contract import SAMPLE_RATE, Floats, MissingError
+from edge.preview.film import film_tools
 from tests.fakes import DEMO, ROOT
 
 ONE_PLACE = "edge/inference/onnx_runtime.py"
@@ -88,20 +89,46 @@ def test_a_run_leaves_a_fresh_home_empty(what: str, clip: Path, tmp_path: Path) 
     assert list(home.rglob("*")) == []
 
 
-@pytest.mark.slow
-def test_nothing_is_looked_up_or_sent_but_to_the_outputs(tmp_path: Path) -> None:
-    # The whole clip of 15 s: ONNX Runtime was seen to look its collector up after 9 s.
+def alone() -> list[str]:
+    """What runs a command in a network of its own, watched for whom it calls; else a loud skip."""
     missing = [tool for tool in ("strace", "unshare") if not shutil.which(tool)]
     if missing:
         pytest.skip(f"WHO IS CALLED WAS NOT TRIED: no {' and no '.join(missing)} here")
-    alone = ["unshare", "-rn"]
-    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+    if subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode:
         pytest.skip("WHO IS CALLED WAS NOT TRIED: no network namespaces here")
-    trace = tmp_path / "trace"
-    watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(trace)]
     up = ["sh", "-c", 'ip link set lo up 2>/dev/null; exec "$@"', "sh"]
+    watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"]
+    return ["unshare", "-rn", *up, *watch]
+
+
+@pytest.mark.slow
+def test_the_browser_that_draws_a_film_looks_nobody_up(tmp_path: Path) -> None:
+    try:
+        browser, _ = film_tools()
+    except MissingError as error:
+        pytest.skip(f"WHOM THE BROWSER CALLS WAS NOT TRIED: {error}")
+    trace, home, profile = (tmp_path / name for name in ("trace", "home", "profile"))
+    profile.mkdir()
+    code = (
+        "import sys, time; from edge.preview.film import flags, running\n"
+        "with running([sys.argv[1], *flags(sys.argv[2]), 'about:blank'], home=sys.argv[2]):\n"
+        "    time.sleep(10)"
+    )
+    command = [*alone(), str(trace), sys.executable, "-c", code, browser, str(profile)]
+    subprocess.run(command, cwd=ROOT, env=bare(home), check=True, timeout=120)
+    said = trace.read_text(errors="replace")
+    assert "connect(" in said
+    # It also connects a datagram socket to learn whether IPv6 works, and sends nothing there.
+    assert "htons(53)" not in said
+    assert list(home.rglob("*")) == []
+
+
+@pytest.mark.slow
+def test_nothing_is_looked_up_or_sent_but_to_the_outputs(tmp_path: Path) -> None:
+    # The whole clip of 15 s: ONNX Runtime was seen to look its collector up after 9 s.
+    trace = tmp_path / "trace"
     done = subprocess.run(
-        [*alone, *up, *watch, sys.executable, *runs(DEMO)["edge-run"]],
+        [*alone(), str(trace), sys.executable, *runs(DEMO)["edge-run"]],
         cwd=ROOT, env=bare(tmp_path / "home"), capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip

@@ -162,7 +162,7 @@ def finetune(
         loss = _round(teacher, student, optimiser, windows, settings)
         bar.set_postfix(loss=f"{loss:.2e}")
         rate.step()
-        state = {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
+        state: dict[str, Any] = {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
         state |= {"schedule": rate.state_dict(), "key": key, "done": k + 1}
         with atomic_write(saved) as file:
             torch.save(state, file)
