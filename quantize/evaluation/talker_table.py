@@ -12,7 +12,8 @@ from quantize.data.clips import Clip, DataError
 from quantize.data.landmarks import resample
 from quantize.data.targets import Scale, targets
 from quantize.evaluation.misalignment import temporal_misalignment
-from quantize.evaluation.talkers import Interval, TalkerClip, lip_gap, over_talkers, score_talker
+from quantize.evaluation.talkers import Interval, TalkerClip, over_talkers, score_talker
+from quantize.evaluation.viseme_contrasts import lip_gap
 
 
 @dataclass(frozen=True)
