@@ -162,8 +162,8 @@ def finetune(
         loss = _round(teacher, student, optimiser, windows, settings)
         bar.set_postfix(loss=f"{loss:.2e}")
         rate.step()
-        state: dict[str, Any] = {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
-        state |= {"schedule": rate.state_dict(), "key": key, "done": k + 1}
+        state: dict[str, Any] = {"key": key, "done": k + 1, "student": student.state_dict()}
+        state |= {"optimiser": optimiser.state_dict(), "schedule": rate.state_dict()}
         with atomic_write(saved) as file:
             torch.save(state, file)
     result = Student(teacher.config)
