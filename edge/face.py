@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
 
-from edge.contract import FPS, INDEX, Floats
+from edge.contract import INDEX, Floats
 from edge.emotion import EmotionBlend
 from edge.idle_motion import IdleMotion
 
-SPEECH_DB = 6.0
-"""This far above the noise floor counts as speech."""
-SILENT_DB = -62.0
-"""Nothing softer than this is speech, however quiet the room."""
-SMOOTH = 4
-"""Faces that loudness is averaged over: a fan's rumble jumps by 12 dB from one to the next."""
-HOLD = round(0.15 * FPS)
-"""Faces that the mouth stays free after the last loud mean; stops in words are shorter."""
 OPEN, CLOSE = 1 / 2, 1 / 5
 """Share of the way a face: free within 2 faces, closed to 5 % in 0.23 s."""
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -27,37 +18,8 @@ SETTLE = 1 / 6
 """Share of the way a face into and out of the neutral pose; 95 % in 0.28 s."""
 
 
-class Gate:
-    """Tells speech from silence by loudness alone, so that fans and hum do not move the mouth.
-
-    The noise floor falls at once and rises slowly, so that steady noise becomes the floor.
-    """
-
-    RISE_DB = 3.0 / FPS
-    """A face; steady noise that begins is silence again within a few seconds."""
-    QUIETEST_DB = -75.0
-    START_DB = -50.0
-    """What the room is taken for at first, if it is not quieter: no speech yet, unless louder."""
-
-    def __init__(self) -> None:
-        self._floor = self.START_DB
-        self._powers: deque[float] = deque(maxlen=SMOOTH)
-        self._hold = 0
-
-    def speaks(self, level_db: float) -> bool:
-        """Take in one face's loudness; is there speech now, or was there just before?"""
-        self._powers.append(10.0 ** (level_db / 10.0))
-        mean_db = 10.0 * math.log10(sum(self._powers) / len(self._powers) + 1e-12)
-        self._floor = max(min(mean_db, self._floor + self.RISE_DB), self.QUIETEST_DB)
-        if mean_db > max(SILENT_DB, self._floor + SPEECH_DB):
-            self._hold = HOLD
-        elif self._hold:
-            self._hold -= 1
-        return self._hold > 0
-
-
 class Face:
-    """Shapes one face after another: silence gate, rest pose, idle motion, range."""
+    """Shapes one face after another: shut without speech, rest pose, idle motion, range."""
 
     def __init__(self, rest: Mapping[str, float], lookahead: int, seed: int) -> None:
         self._rest = np.zeros(52, np.float32)
@@ -77,14 +39,13 @@ class Face:
 
     def reset(self, lookahead: int) -> None:
         """Begin to listen anew; the mouth goes on from where it is."""
-        self._gate = Gate()
         # The network's face is ``lookahead`` faces old, and so is the verdict on it, but for one
         # face: lips part before the sound, unless it swells too slowly to be told from noise.
-        self._verdicts = deque([False] * lookahead, maxlen=max(1, lookahead))
+        self._verdicts = deque([0.0] * lookahead, maxlen=max(1, lookahead))
 
     def set_lookahead(self, lookahead: int) -> None:
         """Go on at another look-ahead; the verdicts on speech so far are kept."""
-        kept = list(self._verdicts) or [False]  # none yet, at look-ahead 0
+        kept = list(self._verdicts) or [0.0]  # none yet, at look-ahead 0
         depth = max(1, lookahead)
         self._verdicts = deque([kept[0]] * (depth - len(kept)) + kept, maxlen=depth)
 
@@ -100,19 +61,19 @@ class Face:
             factors[INDEX[name]] = gain
         self._gains = factors if gains else None
 
-    def shape(self, raw: Floats, level_db: float) -> tuple[Floats, Floats]:
-        """Next face from the network: raw (52,), loudness of the newest audio -> weights, head."""
-        self._verdicts.append(self._gate.speaks(level_db))
+    def shape(self, raw: Floats, speech: float) -> tuple[Floats, Floats]:
+        """Next face from the network: raw (52,), how surely the newest audio is speech."""
+        self._verdicts.append(speech)
         self._raw = raw.copy()
         return self._show(self._raw, self._verdicts[0])
 
     def rest(self) -> tuple[Floats, Floats]:
         """Next face without audio: the last one falls shut."""
-        return self._show(self._raw, False)
+        return self._show(self._raw, 0.0)
 
-    def _show(self, raw: Floats, free: bool) -> tuple[Floats, Floats]:
-        free = free and not self.muted
-        self._free += (1.0 - self._free) * OPEN if free else -self._free * CLOSE
+    def _show(self, raw: Floats, free: float) -> tuple[Floats, Floats]:
+        away = (0.0 if self.muted else free) - self._free
+        self._free += away * (OPEN if away > 0 else CLOSE)
         idle, head = self._idle.next()
         weights = raw - self._rest
         weights *= self._free

@@ -85,6 +85,7 @@ class Features:
         # The periodic Hann window; its square sum makes a full-scale sine read about 0 dB.
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         self._hann = hann.astype(np.float32)
+        self._mean = (hann / hann.sum()).astype(np.float32)
         gain = np.float32(4.0 / hann.sum() ** 2)
         # Each column twice, because a spectrum is real and imaginary parts in turn: power and
         # filters are then one square and one product. Counting numpy calls pays here.
@@ -93,8 +94,8 @@ class Features:
         self.reset(0)
 
     def reset(self, at: int) -> None:
-        """Start again at sample ``at`` with silence behind it."""
-        self._tail = np.zeros(WINDOW, np.float32)
+        """Start again at sample ``at``; what came before is taken for constant."""
+        self._tail: Floats | None = None
         self._loudness = Loudness()
         self.next = at
         """Sample index expected next."""
@@ -105,6 +106,11 @@ class Features:
 
         Features are bands in units of 20 dB relative to the running loudness, clipped to [-4, 2].
         """
+        if not len(samples):
+            return
+        if self._tail is None:
+            # Zeros before a stream with a constant offset would be a step, heard as a click.
+            self._tail = np.full(WINDOW, samples[0], np.float32)
         audio = np.concatenate([self._tail, samples])
         first = self.next - WINDOW
         self.next += len(samples)
@@ -116,6 +122,8 @@ class Features:
         self._tail = audio[len(audio) - WINDOW :]
 
     def _describe(self, heard: Floats) -> tuple[Floats, float]:
+        # A constant offset is no sound; weighted like this, a voice's lowest tones stay whole.
+        heard = heard - np.dot(heard, self._mean)
         # numpy before 2.0 answers in double precision.
         spectrum = np.fft.rfft(heard * self._hann, FFT).astype(np.complex64, copy=False)
         parts: Floats = spectrum.view(np.float32)

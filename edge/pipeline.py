@@ -25,6 +25,7 @@ from edge.contract import (
 from edge.face import Face
 from edge.features import Features
 from edge.lookahead_crossfade import LookaheadCrossfade
+from edge.speech_gate import SpeechGate
 from edge.voice_emotion import UPDATE_FRAMES, VoiceEmotion
 
 FILLABLE = SAMPLE_RATE // 10
@@ -52,6 +53,7 @@ class Pipeline:
         self._crossfade = LookaheadCrossfade()
         self._generator, self._decoder = engines
         self._features = Features()
+        self._gate = SpeechGate()
         self.face = Face(bundle.rest, lookahead, seed)
         tables = bundle.tables()
         if temperature and tables is None:
@@ -111,6 +113,7 @@ class Pipeline:
     def _start(self, at: int) -> None:
         """Begin anew at sample ``at``, as if silence came before it."""
         self._features.reset(at)
+        self._gate.reset()
         self._generator.reset()
         self._decoder.reset()
         self.face.reset(self.lookahead)
@@ -132,7 +135,7 @@ class Pipeline:
         for face, mels, level in self._features.push(samples):
             raw = self._networks(face, mels)
             raw, index = self._crossfade.blend(raw, face - self.lookahead)
-            weights, head = self.face.shape(raw, level)
+            weights, head = self.face.shape(raw, self._gate.listen(mels))
             if index >= self._first:
                 captured_at = block.captured_at - (block.end - face_end(face)) / SAMPLE_RATE
                 # While a longer look-ahead catches up, the delay grows face by face.

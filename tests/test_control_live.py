@@ -47,7 +47,7 @@ def test_a_reload_changes_what_can_change_now() -> None:
     assert [row["to"] for row in desk.outputs.listed()] == ["b", "c"]
     assert desk.pipeline.lookahead == 0
     assert desk.live.gains == {"jawOpen": 0.5}
-    weights, _ = desk.pipeline.face.shape(np.zeros(52, np.float32), -120.0)
+    weights, _ = desk.pipeline.face.shape(np.zeros(52, np.float32), False)
     assert weights[INDEX["mouthFrownLeft"]] > 0.1
     assert desk.pipeline.face.emotion_blend.name == "sadness"
 

@@ -111,7 +111,7 @@ def test_every_command_takes_effect() -> None:
     desk = Desk()
     face = desk.pipeline.face
     desk.say("/edge/emotion", "happy", 0.8, 0.0)
-    face.shape(face._rest, -20.0)
+    face.shape(face._rest, True)
     assert (face.emotion_blend.name, face.emotion_blend.strength) == (
         "happiness",
         pytest.approx(0.8),
@@ -394,7 +394,7 @@ def test_any_command_with_any_values_is_done_or_counted(
         desk.now += 2
         desk.say(f"/edge/{word}", *values)
     assert desk.orders.accepted + sum(desk.orders.refused.values()) == len(rows)
-    weights, _ = desk.pipeline.face.shape(desk.pipeline.face._rest, -20.0)
+    weights, _ = desk.pipeline.face.shape(desk.pipeline.face._rest, True)
     assert ((weights >= 0) & (weights <= 1)).all()
 
 

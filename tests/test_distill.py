@@ -271,7 +271,7 @@ def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(
         pipeline = Pipeline(bundle, open_engines(bundle), seed=seed, temperature=temperature)
         frames = []
         shape = pipeline.face.shape
-        pipeline.face.shape = lambda r, db: frames.append(r.copy()) or shape(r, db)  # type: ignore[method-assign,func-returns-value]
+        pipeline.face.shape = lambda r, speech: frames.append(r.copy()) or shape(r, speech)  # type: ignore[method-assign,func-returns-value]
         pipeline.push(sound)
         assert pipeline.voice_emotion
         assert set(pipeline.voice_emotion.describe()) == {

@@ -63,11 +63,27 @@ def test_a_face_hears_the_last_25_ms_only() -> None:
 
 
 def test_the_level_is_the_rms_of_the_window() -> None:
-    sound = np.full(1600, 0.5, np.float32)
+    sound = tone(400, 0.1)
     levels = [level for _, _, level in describe(sound)]
     # Face 0 has 266 samples behind it, the other 134 are the silence before the stream.
-    assert levels[0] == pytest.approx(10 * np.log10(0.25 * 266 / 400), abs=1e-4)
-    assert levels[2] == pytest.approx(-6.0206, abs=1e-3)
+    assert levels[0] == pytest.approx(10 * np.log10(np.square(sound[:266]).sum() / 400), abs=0.05)
+    assert levels[2] == pytest.approx(10 * np.log10(0.5**2 / 2), abs=1e-3)
+
+
+@pytest.mark.parametrize("offset", [0.02, -0.1])
+def test_a_constant_offset_is_neither_level_nor_feature(offset: float) -> None:
+    quiet = describe(np.full(16_000, offset, np.float32))
+    assert max(level for _, _, level in quiet) < -100
+    voice = noise(1, -40)
+    pairs = list(zip(describe(voice + np.float32(offset)), describe(voice), strict=True))
+    assert all(abs(x - y) < 0.1 for (_, _, x), (_, _, y) in pairs)
+    assert max(np.abs(m - n).max() for (_, m, _), (_, n, _) in pairs[2:]) < 0.02
+
+
+def test_the_lowest_tones_of_a_voice_are_left_whole() -> None:
+    for hz in (80, 100, 120):
+        levels = [level for _, _, level in describe(tone(hz, 0.5))]
+        assert np.mean(levels[3:]) == pytest.approx(10 * np.log10(0.5**2 / 2), abs=0.1)
 
 
 def test_silence_shows_the_floor_below_a_loudness_that_only_memory_knows() -> None:
