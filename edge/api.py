@@ -24,6 +24,7 @@ def faces(
     emotion: str | None = None,
     bundle: str | os.PathLike[str] | None = None,
     seed: int = 0,
+    channel: int | None = None,
 ) -> Generator[BlendshapeFrame, None, None]:
     """Every face of an audio file, or of a microphone for as long as the loop runs.
 
@@ -34,12 +35,13 @@ def faces(
     the loop closes the microphone.
 
     ``lookahead`` is in ms, one of the bundle's (0, 33, 67, 133 for the shipped one). ``emotion`` is
-    that of every face. ``seed`` sets blinks, glances and head motion.
+    that of every face. ``seed`` sets blinks, glances and head motion. ``channel`` counts from 1;
+    without it the channel with the voice is taken.
 
     Raises ``EdgeError`` at the first face: a file or microphone that is not there, a bundle that
     cannot run, an unknown emotion.
     """
-    given: dict[str, object] = {"lookahead": lookahead, "seed": seed}
+    given: dict[str, object] = {"lookahead": lookahead, "seed": seed, "channel": channel}
     if bundle is not None:
         given["bundle"] = os.fspath(bundle)
     if emotion is not None:
@@ -48,16 +50,16 @@ def faces(
     path = _file(source)
     _, pipeline = open_pipeline(config)
     if path:
-        yield from offline_faces(file_blocks(path, SAMPLE_RATE), pipeline)
+        yield from offline_faces(file_blocks(path, SAMPLE_RATE, channel), pipeline)
     else:
-        with closing(_microphone(os.fspath(source), config.queue_ms)) as microphone:
+        with closing(_microphone(os.fspath(source), config.queue_ms, channel)) as microphone:
             yield from live_faces(microphone, pipeline)
 
 
 def _file(source: str | os.PathLike[str]) -> str | None:
     if not isinstance(source, str | os.PathLike):
         raise InputError(f"edge.faces({source!r}): give a path, or a microphone's name as a str")
-    text = os.fspath(source)
+    text = os.path.expanduser(os.fspath(source))
     if text.startswith("file:"):
         return text.removeprefix("file:")
     named = not isinstance(source, str) or Path(text).suffix.lower() in SUFFIXES
@@ -70,9 +72,9 @@ def _folder(path: str) -> InputError:
     return InputError(f"{path} is a folder: give a file in it (edge-batch takes folders)")
 
 
-def _microphone(name: str, queue_ms: int) -> Source:
+def _microphone(name: str, queue_ms: int, channel: int | None) -> Source:
     try:
-        return open_source(name, queue_ms)
+        return open_source(name, queue_ms, channel)
     except InputError as error:  # a bare name, such as "default", is a microphone's first
         raise (_folder(name) if os.path.isdir(name) else error) from None
 

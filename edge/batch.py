@@ -5,16 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge.audio import audio_file as audio
+from edge.audio.capture import file_blocks
 from edge.bundle import DEFAULT, PRECISIONS, Bundle
 from edge.bundle_reader import read_bundle
 from edge.config import Config, parse, plain, read_config
-from edge.contract import ConfigError, EdgeError, Engine, InputError, Sink, UsageError
+from edge.contract import (
+    SAMPLE_RATE,
+    AudioBlock,
+    ConfigError,
+    EdgeError,
+    Engine,
+    InputError,
+    Sink,
+    UsageError,
+)
 from edge.files import check_output, open_regular
 from edge.inference.engine import ENGINES, open_engines
 from edge.pipeline import Pipeline
@@ -40,11 +51,20 @@ cannot be read); the others are done nevertheless. 2 usage, 69 something is miss
 """
 
 
-def record_file(path: str, where: str, pipeline: Pipeline, sinks: Iterable[Sink] = ()) -> Offline:
-    """An audio file to a recording (as ``open_record`` names it), whole or not at all."""
-    record = open_record(where, [Path(path)])
+def record_faces(
+    blocks: Iterable[AudioBlock],
+    where: str,
+    pipeline: Pipeline,
+    sinks: Iterable[Sink] = (),
+    inputs: Iterable[Path] = (),
+) -> Offline:
+    """Audio that ends to a recording (as ``open_record`` names it), whole or not at all.
+
+    ``inputs`` are the files that it must not replace.
+    """
+    record = open_record(where, inputs)
     try:
-        result = run_offline(path, pipeline, [*sinks, record])
+        result = run_offline(blocks, pipeline, [*sinks, record])
         record.close()
     finally:
         record.discard()
@@ -84,7 +104,8 @@ class Batch:
             except OSError as error:
                 raise ConfigError(f"--out {goal.parent}: {error.strerror}") from error
             pipeline = make_pipeline(self._config, self._bundle, self._engines, self._lookahead)
-            result = record_file(str(path), f"{self._form}:{goal}", pipeline)
+            blocks = file_blocks(str(path), SAMPLE_RATE, self._config.channel)
+            result = record_faces(blocks, f"{self._form}:{goal}", pipeline, inputs=[path])
         except EdgeError as error:
             log.error("%s", error)
             self.failed[str(path)] = str(error)
@@ -132,16 +153,37 @@ def _up_to_date(goal: Path, source: Path, form: str) -> bool:
     return goal.stat().st_mtime >= source.stat().st_mtime
 
 
-def find_audio(folder: Path) -> list[Path]:
-    """The audio files in a folder and below, by name; ``InputError`` if there are none."""
-    if not folder.is_dir():
+def find_audio(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The audio files in a folder and below, by name, and the other files.
+
+    Hidden files are neither. Raises ``InputError`` if there is no audio, or no permission to look.
+    """
+    if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; for a file use edge-run --offline --record")
-    found = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in audio.SUFFIXES and p.is_file()
-    )
+    files = [
+        Path(place, name)
+        for place, _, names in os.walk(folder, onerror=_not_permitted)
+        for name in sorted(names)
+        if not name.startswith(".")
+    ]
+    found = sorted(p for p in files if p.suffix.lower() in audio.SUFFIXES and p.is_file())
     if not found:
         raise InputError(f"{folder}: no audio in it ({', '.join(audio.SUFFIXES)})")
-    return found
+    return found, sorted(p for p in files if p.suffix.lower() not in audio.SUFFIXES)
+
+
+def _not_permitted(error: OSError) -> None:
+    raise InputError(
+        f"{error.filename}: {(error.strerror or 'cannot be read').lower()}; give this user the "
+        "right to read the folder"
+    ) from error
+
+
+def _tell_left_out(left: Sequence[Path], folder: Path) -> None:
+    """One line for the files that are no audio; ten names at most."""
+    names = ", ".join(str(path.relative_to(folder)) for path in left[:10])
+    more = f" and {len(left) - 10} more" if len(left) > 10 else ""
+    log.warning("left out, because no audio that is known: %s%s", names, more)
 
 
 def _with_progress(paths: Sequence[Path]) -> Iterable[Path]:
@@ -177,6 +219,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="machine-readable summary")
     p.add_argument("--config", metavar="FILE", help="edge.yaml, for gains and emotion")
     p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
+    p.add_argument("--channel", type=int, metavar="N", help="from 1 (default: with the voice)")
     p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
     p.add_argument("--engine", choices=ENGINES, help="what runs the networks (default: auto)")
     p.add_argument("--precision", choices=PRECISIONS, help="of the networks")
@@ -191,7 +234,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_logs(program="edge-batch")
     try:
         config = _config(args)
-        paths = find_audio(args.folder)
+        paths, left = find_audio(args.folder)
+        if left:
+            _tell_left_out(left, args.folder)
         batch = Batch(args.out, args.format, config, args.force)
         for path in _with_progress(paths):
             batch.do(path, args.folder)
@@ -209,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _config(args: argparse.Namespace) -> Config:
-    keys = ("bundle", "lookahead", "engine", "precision", "seed")
+    keys = ("channel", "bundle", "lookahead", "engine", "precision", "seed")
     given = {key: value for key in keys if (value := getattr(args, key)) is not None}
     config = read_config(Path(args.config)) if args.config else Config()
     try:

@@ -18,8 +18,9 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from edge.audio.capture import offline_blocks
 from edge.audio.devices import list_microphones
-from edge.batch import record_file
+from edge.batch import record_faces
 from edge.config import Config, dump, parse, plain, read_config
 from edge.contract import (
     ARKIT_52,
@@ -131,20 +132,23 @@ def _list_mics(as_json: bool) -> None:
 def _offline(
     config: Config, to: Sequence[str] | None, as_json: bool, render: str | None = None
 ) -> None:
-    if not config.mic.startswith("file:"):
-        raise UsageError("--offline needs a file: --mic file:PATH")
+    if config.mic != "-" and not config.mic.startswith("file:"):
+        raise UsageError("--offline needs audio that ends: --mic file:PATH, or - for a pipe")
+    if render and config.mic == "-":
+        raise UsageError("--render needs a file for the sound: --mic file:PATH")
     film = Film(render, config.mic.removeprefix("file:")) if render else None
     _, pipeline = open_pipeline(config)
     with ExitStack() as stack:
         # No network unless this command line names an output.
         sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in to or ()]
-        path = config.mic.removeprefix("file:")
+        blocks = offline_blocks(config.mic, config.channel)
         if film:
             sinks.append(film)
         if config.record:
-            result = record_file(path, config.record, pipeline, sinks)
+            inputs = [Path(config.mic.removeprefix("file:"))] if config.mic != "-" else []
+            result = record_faces(blocks, config.record, pipeline, sinks, inputs)
         else:
-            result = run_offline(path, pipeline, sinks)
+            result = run_offline(blocks, pipeline, sinks)
         check_delivery(sinks)
     if film:
         film.make()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -24,6 +26,9 @@ class Between:
     low: float
     high: float
 
+
+_HEAD = re.compile(r"((?:[a-z]+:)?)(.*)", re.DOTALL)
+"""``file:`` or the format of a recording, and the path."""
 
 Port = Annotated[int, Between(1, 65535)]
 
@@ -76,9 +81,9 @@ class Config:
     """Port of the Prometheus page on loopback; none if absent, any free one if 0."""
     preview: Annotated[int, Between(0, 65535)] | None = None
     """Port of the page with a live head on loopback; none if absent, any free one if 0."""
-    channel: Annotated[int, Between(1, 64)] = 1
-    """Of the microphone, from 1. Never a mean: two microphones of an array, or one channel that
-    is not connected, would weaken each other."""
+    channel: Annotated[int, Between(1, 64)] | None = None
+    """Of the microphone or file, from 1; the one with the voice if absent. Never a mean: two
+    microphones of an array, or one channel that is not connected, would weaken each other."""
     wait_mic: bool = False
     """Start without the microphone and wait for it, as a service must."""
     record_audio: str | None = None
@@ -114,7 +119,9 @@ def read_config(path: Path) -> Config:
 
 def parse(raw: Any, where: str) -> Config:
     """Plain data to ``Config``, refusing what is not its own; ``where`` begins every message."""
-    config: Config = _section(Config, raw, where, "")
+    config: Config = _at_home(_section(Config, raw, where, ""))
+    if not config.mic.strip():
+        raise ConfigError(f"{where}: mic: an empty name; give default, a name, an index or a file")
     for shape in config.gains:
         _known(shape, list(INDEX), f"{where}: gains: unknown shape", "see edge-run --list-shapes")
     if config.emotion.name is not None:
@@ -125,6 +132,22 @@ def parse(raw: Any, where: str) -> Config:
     if config.control is not None:
         _check_control(config.control, where)
     return config
+
+
+def _at_home(config: Config) -> Config:
+    """The same with a ``~`` before or after ``FORMAT:`` replaced, which no shell does there."""
+    paths: dict[str, Any] = {}
+    for key in ("mic", "bundle", "record", "record_audio"):
+        head, tail = _split(getattr(config, key) or "")
+        if tail.startswith("~") and (head or key != "mic"):
+            paths[key] = head + os.path.expanduser(tail)
+    return replace(config, **paths)
+
+
+def _split(text: str) -> tuple[str, str]:
+    found = _HEAD.fullmatch(text)
+    assert found  # the pattern fits anything
+    return found[1], found[2]
 
 
 def plain(config: Config) -> dict[str, Any]:

@@ -53,9 +53,13 @@ def _input_flags(p: argparse.ArgumentParser) -> None:
         help="default, NAME (of PortAudio or of a PulseAudio or PipeWire source), INDEX, file:PATH,"
         " or - for raw s16le 16 kHz",
     )
-    p.add_argument("--channel", type=int, metavar="N", help="of the microphone, from 1 (default)")
+    p.add_argument(
+        "--channel", type=int, metavar="N", help="from 1 (default: the one with the voice)"
+    )
     p.add_argument("--wait-mic", action="store_true", default=None, help="start without it, wait")
-    p.add_argument("--offline", action="store_true", help="file: as fast as possible, no pacing")
+    p.add_argument(
+        "--offline", action="store_true", help="file or pipe: as fast as possible, no pacing"
+    )
 
 
 def _face_flags(p: argparse.ArgumentParser) -> None:

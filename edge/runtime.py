@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.audio.capture import Source, file_blocks
+from edge.audio.capture import Source
 from edge.contract import FPS, SAMPLE_RATE, AudioBlock, BlendshapeFrame, Sink, faces_within
 from edge.load_shedder import HALF_RATE, HALF_STEPS, LoadShedder
 from edge.pipeline import Pipeline
@@ -164,17 +164,17 @@ def offline_faces(
 
 
 def run_offline(
-    path: str,
+    blocks: Iterable[AudioBlock],
     pipeline: Pipeline,
     sinks: Iterable[Sink],
     clock: Callable[[], float] = time.monotonic,
 ) -> Offline:
-    """The whole file as fast as it goes; every face is sent."""
+    """All of a recording as fast as it goes; every face is sent."""
     sinks, faces, samples, began = list(sinks), 0, 0, time.process_time()
 
     def counted() -> Iterator[AudioBlock]:
         nonlocal samples
-        for block in file_blocks(path, SAMPLE_RATE):
+        for block in blocks:
             samples = block.end
             yield block
 

@@ -13,7 +13,8 @@ import soundfile
 import edge
 import edge.api
 from edge.api import live_faces
-from edge.batch import record_file
+from edge.audio.capture import file_blocks
+from edge.batch import record_faces
 from edge.config import Config
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError, Floats, InputError
 from edge.pipeline import Pipeline
@@ -39,7 +40,7 @@ def clip(tmp_path: Path, demo: Floats) -> Path:
 
 def test_a_file_gives_the_faces_that_an_offline_run_records(clip: Path, tmp_path: Path) -> None:
     found = list(edge.faces(clip))
-    record_file(str(clip), str(tmp_path / "face.csv"), open_pipeline(Config())[1])
+    record_faces(file_blocks(str(clip)), str(tmp_path / "face.csv"), open_pipeline(Config())[1])
     rows = np.loadtxt(tmp_path / "face.csv", delimiter=",", skiprows=1)
     assert len(found) == 120
     np.testing.assert_allclose([f.time for f in found], rows[:, 0], atol=1e-5)
@@ -83,7 +84,7 @@ def test_a_folder_is_told_apart_from_a_microphone(source: str | Path) -> None:
 def test_a_bare_name_that_no_microphone_has_may_be_a_folder_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def open_source(mic: str, queue_ms: int) -> None:
+    def open_source(mic: str, queue_ms: int, channel: int | None) -> None:
         raise InputError(f"no microphone '{mic}'")
 
     monkeypatch.setattr(edge.api, "open_source", open_source)
@@ -122,8 +123,8 @@ def microphone(monkeypatch: pytest.MonkeyPatch) -> FakeMicrophone:
     """One that is opened by the name ``desk``."""
     made = FakeMicrophone(FakeClock(), blocks(noise(2), 160))
 
-    def open_source(mic: str, queue_ms: int) -> FakeMicrophone:
-        assert (mic, queue_ms) == ("desk", 120)
+    def open_source(mic: str, queue_ms: int, channel: int | None) -> FakeMicrophone:
+        assert (mic, queue_ms, channel) == ("desk", 120, None)
         return made
 
     monkeypatch.setattr(edge.api, "open_source", open_source)

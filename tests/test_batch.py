@@ -116,6 +116,34 @@ def test_a_folder_without_audio_says_so(tmp_path: Path, capsys) -> None:
     assert "absent: no such folder" in said
 
 
+def test_files_that_are_no_audio_are_named(takes, tmp_path, capsys) -> None:
+    (takes / "day2/.hidden").write_text("of no interest")
+    (takes / "day2/talk.docx").write_text("not audio either")
+    found, left = find_audio(takes)
+    assert [p.name for p in found] == ["a.wav", "b.flac", "c.wav"]
+    assert [p.name for p in left] == ["talk.docx", "notes.txt"]
+    said = batch(capsys, takes, "--out", tmp_path / "faces")[2]
+    assert "left out, because no audio that is known: day2/talk.docx, notes.txt\n" in said
+
+
+def test_other_containers_are_done_like_any_audio(takes, tmp_path, capsys) -> None:
+    sound = soundfile.read(takes / "a.wav")[0]
+    for name, kind in (("d.caf", "CAF"), ("e.w64", "W64"), ("f.AU", "AU")):
+        soundfile.write(takes / name, sound, SAMPLE_RATE, "PCM_16", format=kind)
+    summary = batch(capsys, takes, "--out", tmp_path / "faces")[1]
+    assert summary["done"] == 6
+    faces = [(tmp_path / f"faces/{n}.csv").read_bytes() for n in "adef"]
+    assert len(set(faces)) == 1
+
+
+def test_a_channel_that_is_not_there_fails_that_file_alone(takes, tmp_path, capsys) -> None:
+    sound = soundfile.read(takes / "a.wav")[0]
+    soundfile.write(takes / "s.wav", np.stack([sound * 0, sound], 1), SAMPLE_RATE, "PCM_16")
+    status, summary, said = batch(capsys, takes, "--out", tmp_path / "faces", "--channel", 2)
+    assert (status, summary["done"]) == (66, 1)
+    assert "a.wav: has no channel 2, only 1; choose another --channel" in said
+
+
 def test_a_place_that_cannot_be_written_is_named(takes, tmp_path, capsys) -> None:
     (tmp_path / "faces").write_text("a file, not a folder")
     status, _, said = batch(capsys, takes, "--out", tmp_path / "faces")

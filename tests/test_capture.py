@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from edge.audio.capture import FreshQueue, PacedFile, RawInput, Source, file_blocks
-from edge.contract import SAMPLE_RATE, AudioBlock
+from edge.audio.capture import (
+    FreshQueue,
+    PacedFile,
+    RawInput,
+    Source,
+    file_blocks,
+    offline_blocks,
+    pipe_blocks,
+)
+from edge.contract import SAMPLE_RATE, AudioBlock, InputError
 from tests.fakes import DEMO, FakeClock
+
+ROOT = Path(__file__).parents[1]
 
 
 def read_all(source: Source) -> list[AudioBlock]:
@@ -110,3 +123,71 @@ def test_raw_samples_survive_any_cut_of_the_pipe() -> None:
     heard = np.concatenate([b.samples for b in blocks])
     np.testing.assert_array_equal(heard * 32768, wanted.astype(np.float32))
     assert blocks[-1].end == 1000
+
+
+def filled_pipe(data: bytes) -> int:
+    """The end to read of a pipe into which a thread writes all of ``data`` as fast as it goes."""
+    read, write = os.pipe()
+
+    def fill() -> None:
+        with os.fdopen(write, "wb") as pipe:
+            pipe.write(data)
+
+    threading.Thread(target=fill, daemon=True).start()
+    return read
+
+
+def test_offline_a_pipe_waits_and_not_a_sample_is_lost(demo: np.ndarray) -> None:
+    wanted = np.round(demo * 32767).astype("<i2")
+    with os.fdopen(filled_pipe(wanted.tobytes()), "rb") as pipe:
+        blocks = list(pipe_blocks(pipe))
+    heard = np.concatenate([block.samples for block in blocks])
+    np.testing.assert_array_equal(heard * 32768, wanted.astype(np.float32))
+    assert blocks[-1].end == len(wanted)
+
+
+def test_a_live_pipe_faster_than_real_time_says_so() -> None:
+    with os.fdopen(filled_pipe(bytes(2 * 8 * SAMPLE_RATE)), "rb") as pipe:
+        source = RawInput(12, pipe)
+        with pytest.raises(InputError, match=r"comes faster than it can be heard, and \d+ blocks"):
+            read_all(source)
+
+
+def test_a_live_pipe_that_was_waiting_for_two_seconds_is_heard() -> None:
+    clock = FakeClock()
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as pipe:
+        source = RawInput(12, pipe, clock)
+        os.write(write, bytes(2 * 2 * SAMPLE_RATE))
+        for _ in range(1000):
+            clock.now += 0.01
+            os.write(write, bytes(320))
+            assert source.read(1.0) is not None
+        os.close(write)
+        read_all(source)
+
+
+@pytest.mark.parametrize("channel", [2, 5])
+def test_a_pipe_has_one_channel(channel: int) -> None:
+    with pytest.raises(InputError, match=f"has no channel {channel}"):
+        offline_blocks("-", channel)
+
+
+def run_with(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "edge.cli", "--mic", "-", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, input=data, capture_output=True, timeout=120, check=False
+    )
+
+
+def test_edge_run_records_every_face_of_a_pipe(tmp_path: Path, demo: np.ndarray) -> None:
+    data = np.round(demo[: 8 * SAMPLE_RATE] * 32767).astype("<i2").tobytes()
+    done = run_with(data, "--offline", "--record", str(tmp_path / "face.csv"))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len((tmp_path / "face.csv").read_text().splitlines()) == 1 + 480
+    live = run_with(data, "--to", "json://127.0.0.1:9", "--control", "off")
+    assert live.returncode == 66
+    assert b"for a recording add --offline" in live.stderr
+    assert b"Traceback" not in live.stderr
+    empty = run_with(b"", "--offline")
+    assert (empty.returncode, empty.stderr.count(b"\n")) == (66, 1)

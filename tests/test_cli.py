@@ -82,7 +82,7 @@ def fails(status: int, words: str, *arguments: str) -> None:
     [
         (2, "unrecognized arguments: --nonsense", "--nonsense"),
         (2, "this bundle offers", "--mic DEMO --offline --lookahead 5"),
-        (2, "--offline needs a file", "--offline"),
+        (2, "--offline needs audio that ends", "--offline"),
         (66, "no such audio file", "--mic file:HERE/none.wav --offline"),
         (69, "no bundle.yaml there", "--bundle HERE --mic DEMO"),
         (69, "cannot find host", "--mic DEMO --to vmc://no.such.host.invalid:1"),

@@ -185,3 +185,23 @@ def test_a_word_that_is_no_choice_is_answered_with_the_choices(key: str, value: 
     with pytest.raises(ConfigError, match=f"edge.yaml: {key}: expected .*, found '{value}'"):
         parse({key: value}, "edge.yaml")
     assert parse({key: None if key == "precision" else "auto"}, "edge.yaml") == Config()
+
+
+def test_a_home_in_a_path_is_found_and_an_empty_microphone_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    found = parse(
+        {
+            "mic": "file:~/a.wav",
+            "bundle": "~/b",
+            "record": "csv:~/c.csv",
+            "record_audio": "~/d.wav",
+        },
+        "edge.yaml",
+    )
+    assert (found.mic, found.bundle) == ("file:/home/me/a.wav", "/home/me/b")
+    assert (found.record, found.record_audio) == ("csv:/home/me/c.csv", "/home/me/d.wav")
+    assert parse({"mic": "~x", "record": "a~.csv"}, "edge.yaml").mic == "~x"
+    with pytest.raises(ConfigError, match=r"edge\.yaml: mic: an empty name"):
+        parse({"mic": " "}, "edge.yaml")

@@ -96,7 +96,7 @@ def plug(monkeypatch):
     def plug(devices, samples=()):
         source = Heard(np.asarray(samples, np.float32))
         monkeypatch.setitem(sys.modules, "sounddevice", PortAudio(devices))
-        monkeypatch.setattr(doctor_module, "open_source", lambda mic, queue_ms: source)
+        monkeypatch.setattr(doctor_module, "open_source", lambda mic, queue_ms, channel: source)
         return source
 
     return plug

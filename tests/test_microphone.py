@@ -194,7 +194,14 @@ def test_names_are_exact_first_then_parts_then_sources_behind_a_server() -> None
 
 @pytest.mark.parametrize(
     ("mic", "channel", "says"),
-    [("nosuch", 1, "no microphone 'nosuch'"), ("7", 1, "no microphone '7'"), ("0", 3, "channel 3")],
+    [
+        ("nosuch", 1, "no microphone 'nosuch'"),
+        ("7", 1, "no microphone '7'"),
+        ("-1", 1, "no microphone '-1'"),
+        ("", 1, "name is empty"),
+        (" ", 1, "name is empty"),
+        ("0", 3, "channel 3"),
+    ],
 )
 def test_a_microphone_that_is_not_there_is_one_sentence(mic: str, channel: int, says: str) -> None:
     with pytest.raises(InputError, match=says):
@@ -483,3 +490,40 @@ def test_blocks_of_nan_and_infinity_are_silence_and_clipped_ones_stay_in_range()
         assert abs(block.samples[0] - expected) < 1e-6
         assert np.isfinite(block.samples).all()
         mic._opening.level = LevelMeter()  # type: ignore[union-attr]
+
+
+def test_an_index_never_means_a_name_that_holds_it() -> None:
+    audio = PortAudio(device(0, "USB 1 (hw:1,0)"), device(2, "pulse", 32))
+    with pytest.raises(InputError, match="no microphone '1' by that index"):
+        choose(audio, "1")
+
+
+def test_without_a_channel_the_one_with_the_voice_is_heard(demo: np.ndarray) -> None:
+    audio, clock = PortAudio(device(0, "headset", 2, 16_000.0)), Clock()
+    mic = microphone(audio, clock)
+    assert str(mic._choice) == (
+        "'headset': channel with the voice of 2, 16000 Hz, the default; 16 kHz is taken"
+    )
+    heard, stream = [], audio.open[0]
+    for start in range(0, 3 * SAMPLE_RATE, 160):
+        stream._data[:, 0], stream._data[:, 1] = 0.25, demo[start : start + 160]
+        stream.settings["callback"](stream._data, 160, None, None)
+        clock.now += 0.01
+        block = mic.read(0)
+        assert block is not None
+        heard.append(block.samples)
+    late = np.concatenate(heard)[2 * SAMPLE_RATE :]
+    assert np.corrcoef(late, demo[2 * SAMPLE_RATE : 3 * SAMPLE_RATE])[0, 1] > 0.99
+
+
+def test_a_source_of_a_server_is_not_asked_for_a_channel_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pactl"
+    program.write_text("#!/bin/sh\nprintf '1\\tdesk\\tmodule.c\\ts16le 2ch 48000Hz\\tIDLE\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    audio = PortAudio(device(0, "pulse", 32))
+    assert choose(audio, "desk", 2).channel == 2
+    with pytest.raises(InputError, match="source 'desk' has no channel 3, only 2"):
+        choose(audio, "desk", 3)

@@ -30,7 +30,8 @@ import soundfile
 
 from benchmarks import DEMO, RESULTS, ROOT
 from edge.audio.audio_file import read_audio
-from edge.batch import record_file
+from edge.audio.capture import file_blocks
+from edge.batch import record_faces
 from edge.bundle import DEFAULT
 from edge.bundle_reader import read_bundle
 from edge.config import Config, read_config
@@ -140,7 +141,7 @@ class Targets:
 
     def _record(self, path: Path) -> None:
         pipeline = make_pipeline(Config(), self._whole, self._engines, self._whole.lookahead)
-        record_file(str(path), f"csv:{self._out / 'face.csv'}", pipeline)
+        record_faces(file_blocks(str(path)), f"csv:{self._out / 'face.csv'}", pipeline)
 
     def half_written(self, refused: bool) -> bool:
         """Is there anything but a whole recording of a file that was not refused?"""

@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from edge.audio.decode import FFMPEG, SNDFILE, OpenAudio, open_audio
 from edge.audio.resample import Resampler
-from edge.contract import SAMPLE_RATE, Floats, InputError, MissingError
+from edge.audio.voice_channel import one_channel
+from edge.contract import SAMPLE_RATE, Floats, InputError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+SUFFIXES = SNDFILE + FFMPEG
 """Of the files that are taken for audio."""
 
 
-def stream_audio(path: str | Path) -> Iterator[Floats]:
-    """A file that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF) in blocks of about a second.
+def stream_audio(path: str | Path, channel: int | None = None) -> Iterator[Floats]:
+    """A file that libsndfile or ffmpeg reads in blocks of about a second; ``~`` is a home.
 
-    Channels are averaged. Raises ``InputError`` for a file that is missing, empty or no audio.
+    ``channel`` counts from 1; without it the channel with the voice is taken. Raises
+    ``InputError`` for a file that is missing, empty or no audio, or lacks the channel, and
+    ``MissingError`` where it takes a library or ffmpeg that is not installed.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, not an audio file; edge-batch does whole folders")
-    if not path.is_file():
-        raise InputError(f"{path}: no such audio file; check the path")
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:
-        raise MissingError(f"cannot read audio files: {error}; pip install soundfile") from error
-    try:
-        with soundfile.SoundFile(path) as file:
-            resampler = None
-            if file.samplerate != SAMPLE_RATE:
-                resampler = Resampler(file.samplerate)
-            empty = True
-            for block in file.blocks(file.samplerate, dtype="float32", always_2d=True):
-                empty = False
-                mono = clean(block.mean(axis=1, dtype=np.float32))
-                yield resampler.push(mono) if resampler else mono
-            if resampler:
-                yield resampler.flush()
-    # TypeError: a name that ends in .raw, whose rate nobody knows.
-    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a readable audio file ({error}); convert it, e.g. ffmpeg -i IN out.wav"
-        ) from error
+    path = Path(os.path.expanduser(path))
+    with open_audio(path) as file:
+        resampler = Resampler(file.rate) if file.rate != SAMPLE_RATE else None
+        empty = True
+        for samples in _mono(path, file, channel):
+            empty = False
+            yield resampler.push(samples) if resampler else samples
+        if resampler:
+            yield resampler.flush()
     if empty:
         raise InputError(f"{path}: holds no samples; was the recording cut off?")
 
 
-def read_audio(path: str | Path) -> Floats:
-    """All of a file as (n,) samples in [-1, 1]; errors as in ``stream_audio``."""
-    return np.concatenate(list(stream_audio(path)))
+def _mono(path: Path, file: OpenAudio, channel: int | None) -> Iterator[Floats]:
+    if channel is None and file.channels > 1:
+        blocks = (clean(block.ravel()).reshape(block.shape) for block in file.blocks)
+        return one_channel(blocks, file.rate, file.channels, str(path))
+    if (channel or 1) > file.channels:
+        raise InputError(
+            f"{path}: has no channel {channel}, only {file.channels}; choose another --channel"
+        )
+    return (clean(block[:, (channel or 1) - 1]) for block in file.blocks)
+
+
+def read_audio(path: str | Path, channel: int | None = None) -> Floats:
+    """All of a file as (n,) samples in [-1, 1]; arguments and errors as in ``stream_audio``."""
+    return np.concatenate(list(stream_audio(path, channel)))
 
 
 def clean(samples: Floats) -> Floats:

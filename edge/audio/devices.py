@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,14 +38,13 @@ class DeviceChoice:
     rate: int
     channels: int
     """Opened."""
-    channel: int
-    """Heard, from 1."""
+    channel: int | None
+    """Heard, from 1; ``None``: the one with the voice."""
     why: str
 
     def __str__(self) -> str:
-        return (
-            f"'{self.name}': channel {self.channel} of {self.channels}, {self.rate} Hz, {self.why}"
-        )
+        which = self.channel or (1 if self.channels == 1 else "with the voice")
+        return f"'{self.name}': channel {which} of {self.channels}, {self.rate} Hz, {self.why}"
 
 
 def import_sounddevice() -> Any:
@@ -156,16 +156,18 @@ def loud() -> None:
         os.dup2(kept, 2)
 
 
-def choose(sounddevice: Any, mic: str, channel: int = 1) -> DeviceChoice:
+def choose(sounddevice: Any, mic: str, channel: int | None = None) -> DeviceChoice:
     """``default``, an index, a PortAudio name (or part of one) or a sound server's source name.
 
-    Raises ``InputError`` if nothing fits, or if no rate or number of channels is accepted.
+    Without a ``channel`` (from 1) the one with the voice will be heard. Raises ``InputError`` if
+    nothing fits, or if no rate or number of channels is accepted.
     """
     found, why = _find(sounddevice, mic)
     if found["name"] in SERVERS:
+        _refuse_missing(mic, channel)
         # Takes anything; each question would open a stream, and print if the source is not there.
         return DeviceChoice(
-            found["index"], found["name"], SAMPLE_RATE, channel, channel,
+            found["index"], found["name"], SAMPLE_RATE, channel or min(2, _inputs(found)), channel,
             f"{why}; the server converts"
         )  # fmt: skip
     for channels, rate in _settings(found, channel):
@@ -175,18 +177,31 @@ def choose(sounddevice: Any, mic: str, channel: int = 1) -> DeviceChoice:
             continue
         at = "16 kHz is taken" if rate == SAMPLE_RATE else "16 kHz is refused, so resampled here"
         return DeviceChoice(found["index"], found["name"], rate, channels, channel, f"{why}; {at}")
+    asked = "every channel" if channel is None else f"channel {channel}"
     raise InputError(
-        f"microphone '{found['name']}' refuses channel {channel} at every rate tried "
+        f"microphone '{found['name']}' refuses {asked} at every rate tried "
         f"({', '.join(map(str, RATES))} Hz); it has {found['max_input_channels']} channels"
     )
 
 
-def _settings(found: dict[str, Any], channel: int) -> Iterator[tuple[int, int]]:
-    """Fewest channels first: a server mixes or a driver picks. Some take only all they have."""
-    most = int(found["max_input_channels"])
-    own = int(found["default_samplerate"])
-    for channels in dict.fromkeys((channel, 2, most)):
-        if channel <= channels <= most:
+def _inputs(found: dict[str, Any]) -> int:
+    return int(found["max_input_channels"])
+
+
+def _refuse_missing(mic: str, channel: int | None) -> None:
+    """``InputError`` if a sound server's source lacks the channel."""
+    if channel is None or channel == 1:
+        return
+    has = server_sources().get(mic, channel)
+    if has < channel:
+        raise InputError(f"source '{mic}' has no channel {channel}, only {has}")
+
+
+def _settings(found: dict[str, Any], channel: int | None) -> Iterator[tuple[int, int]]:
+    """Few channels first: drivers of arrays are slow with all. Some take only all they have."""
+    most, own = _inputs(found), int(found["default_samplerate"])
+    for channels in dict.fromkeys((channel or 2, 2, 1, most)):
+        if (channel or 1) <= channels <= most:
             for rate in dict.fromkeys((SAMPLE_RATE, own, *RATES)):
                 yield channels, rate
 
@@ -199,10 +214,14 @@ def _find(sounddevice: Any, mic: str) -> tuple[dict[str, Any], str]:
         os.environ.pop(key, None)
     if mic == "default":
         return _default(sounddevice, inputs)
-    if mic.isdecimal():
+    if re.fullmatch(r"[+-]?[0-9]+", mic):
         for device in inputs:
             if device["index"] == int(mic):
                 return device, "by index"
+        # Never a name that happens to hold the number: it may be another room's microphone.
+        raise InputError(f"no microphone '{mic}' by that index; see edge-run --list-mics")
+    if not mic.strip():
+        raise InputError("a microphone's name is empty; see edge-run --list-mics")
     for same in (lambda name: name == mic, lambda name: mic.casefold() in name.casefold()):
         named = [d for d in inputs if same(d["name"])]
         if named:
@@ -249,13 +268,16 @@ def list_microphones() -> list[dict[str, Any]]:
         if d["max_input_channels"] > 0
     ]
     if any(mic["name"] in SERVERS for mic in found):
-        rest = {"channels": 1, "rate": SAMPLE_RATE, "default": False}
-        found += [{"index": None, "name": name, **rest} for name in server_sources()]
+        rest = {"rate": SAMPLE_RATE, "default": False}
+        found += [
+            {"index": None, "name": name, "channels": channels, **rest}
+            for name, channels in server_sources().items()
+        ]
     return found
 
 
-def server_sources() -> list[str]:
-    """Names of the sources that PulseAudio or PipeWire offers; empty where pactl cannot tell."""
+def server_sources() -> dict[str, int]:
+    """Name -> channels of what PulseAudio or PipeWire offers; empty where pactl cannot tell."""
     try:
         listed = subprocess.run(
             ["pactl", "list", "short", "sources"],
@@ -265,5 +287,12 @@ def server_sources() -> list[str]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [row.split("\t")[1] for row in listed.stdout.splitlines() if "\t" in row]
+        return {}
+    # Number, name, driver, sample format, as in "s16le 2ch 48000Hz", state.
+    rows = [row.split("\t") for row in listed.stdout.splitlines() if "\t" in row]
+    return {row[1]: _channels_of(row) for row in rows}
+
+
+def _channels_of(row: list[str]) -> int:
+    found = re.search(r"\b([0-9]+)ch\b", " ".join(row[2:]))
+    return int(found[1]) if found else 1

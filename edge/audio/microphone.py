@@ -25,6 +25,7 @@ from edge.audio.devices import (
 )
 from edge.audio.fresh_queue import FreshQueue
 from edge.audio.resample import Resampler
+from edge.audio.voice_channel import VoiceChannel
 from edge.contract import SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError, MissingError
 from edge.realtime import first_in_line
 
@@ -89,7 +90,8 @@ class Opening:
         realtime: bool,
     ) -> None:
         self._queue, self._clock, self._realtime = queue, clock, realtime
-        self._channel, self.rate, self._next = choice.channel - 1, choice.rate, 0
+        self._channel, self.rate, self._next = choice.channel, choice.rate, 0
+        self._voice = VoiceChannel(choice.channels, choice.rate)
         self.resampler = None if choice.rate == SAMPLE_RATE else Resampler(choice.rate)
         self.arrivals, self.level = ArrivalClock(choice.rate), LevelMeter()
         self.offset: int | None = None
@@ -113,12 +115,21 @@ class Opening:
     def _heard(self, data: Floats, frames: int, when: Any, status: Any) -> None:
         # PortAudio reuses ``data``, so it is copied; everything else happens in the worker.
         now = self._clock()
-        self._queue.put((self, data[:, self._channel].copy(), self._next, now))
+        self._queue.put((self, data.copy(), self._next, now))
         self._next += frames
         self.heard_at, self._patience = now, LOST
         if self._realtime:
             self._realtime = False
             first_in_line()
+
+    def mono(self, samples: Floats) -> Floats:
+        """The channel asked for, or else the one with the voice, of (n, channels) samples."""
+        if self._channel is not None:
+            return clean(samples[:, self._channel - 1])
+        samples = clean(samples.ravel()).reshape(samples.shape)
+        if not self._voice.settled:
+            self._voice.listen(samples)
+        return np.ascontiguousarray(samples[:, self._voice.index])
 
     @property
     def lost(self) -> bool:
@@ -180,7 +191,7 @@ class Microphone:
         self,
         mic: str,
         depth: int,
-        channel: int = 1,
+        channel: int | None = None,
         wait: bool = False,
         realtime: bool = False,
         clock: Clock = time.monotonic,
@@ -288,7 +299,7 @@ class Microphone:
         return None if item is None else self._block(*item)
 
     def _block(self, opening: Opening, raw: Floats, first: int, arrived: float) -> AudioBlock:
-        samples = opening.level.push(clean(raw))
+        samples = opening.level.push(opening.mono(raw))
         captured_at = opening.arrivals.captured_at(first + len(raw), arrived)
         if opening.offset is None:
             # Time without a stream is lost audio: the axis goes on by the clock.

@@ -84,7 +84,7 @@ def listen(config: Config, clock: Callable[[], float]) -> Floats:
     """Two seconds (n,) of the microphone, or ``InputError`` if none come."""
     heard: list[Floats] = []
     wanted, till = LISTEN * SAMPLE_RATE, clock() + LISTEN + PATIENCE
-    with closing(open_source(config.mic, config.queue_ms)) as source:
+    with closing(open_source(config.mic, config.queue_ms, config.channel)) as source:
         while sum(map(len, heard)) < wanted and clock() < till:
             if (block := source.read(0.1)) is not None:
                 heard.append(block.samples)
