@@ -16,14 +16,14 @@ from edge.contract import FPS, Floats
 WEIGHTS = Path(__file__).parent / "assets" / "speech_gate.npz"
 SCALE = 0.5
 """Of the features, which lie between -4 and 2."""
-OPEN, KEEP = 0.5, -0.5
-"""The logit above which speech begins, and above which it goes on."""
+CERTAIN = 0.35
+"""The logit above which it is speech."""
 UNLIKELY, LIKELY = -1.9, -1.1
 """Logits between which the mouth is let go by degrees before speech is certain."""
 FADE = 0.992
 """A face; the benefit of the doubt is gone after some 6 s."""
-HOLD = round(0.15 * FPS)
-"""Faces that count as speech after the last that was; stops in words are shorter."""
+HOLD = round(0.1 * FPS)
+"""Faces that count as speech after the last that was, beside what the network remembers itself."""
 
 
 class SpeechGate:
@@ -48,14 +48,14 @@ class SpeechGate:
         before the voice) lets it move in part, for a few seconds, or noise would keep it ajar.
         """
         self.logit = self._step(mels)
-        if self.logit > (KEEP if self._hold else OPEN):
+        if self.logit > CERTAIN:
             self._hold = HOLD
         elif self._hold:
             self._hold -= 1
         perhaps = min(1.0, max(0.0, (self.logit - UNLIKELY) / (LIKELY - UNLIKELY)))
         self._doubt += (perhaps - self._doubt) * 0.5
         if self._hold:
-            self._benefit = 1.0
+            self._benefit = 0.0  # what follows is the end of it, not the beginning
             return 1.0
         self._benefit = self._benefit * FADE if perhaps else min(1.0, self._benefit + 1 / FPS)
         return self._doubt * self._benefit

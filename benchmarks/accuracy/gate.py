@@ -24,7 +24,7 @@ from edge.contract import FPS, INDEX, SAMPLE_RATE, Floats, face_end, faces_withi
 from edge.features import Features
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
-from edge.speech_gate import HOLD, KEEP, OPEN, SpeechGate
+from edge.speech_gate import CERTAIN, HOLD, SpeechGate
 from quantize.data.load import load
 from quantize.evaluation.predict import faces_of
 from quantize.evaluation.record import write_record
@@ -85,7 +85,7 @@ def held(scores: Floats) -> NDArray[np.bool_]:
     """Verdicts with the runtime's hold; every score is a logit or as many decibels or so."""
     since, out = HOLD, []
     for score in scores:
-        since = 0 if score > (KEEP if since < HOLD else OPEN) else since + 1
+        since = 0 if score > CERTAIN else since + 1
         out.append(since < HOLD)
     return np.array(out)
 
