@@ -22,6 +22,7 @@ from edge.bundle_reader import read_bundle
 from edge.cli import main
 from edge.contract import ConfigError, InputError, MissingError, one_line, shown
 from edge.files import open_regular, read_regular
+from edge.inference.engine import open_engines
 from edge.preview.replay import read_clip, read_record
 from edge.safe_yaml import MOST_BYTES, read_yaml
 
@@ -378,3 +379,14 @@ def test_values_in_messages_are_short_and_on_one_line() -> None:
     assert len(shown(nested)) <= 80
     assert one_line("für alle") == "für alle"
     assert str(ConfigError("a\nb\x1b")) == r"a\nb\x1b"
+
+
+def test_a_network_that_cannot_be_loaded_prints_nothing_beside_the_sentence(
+    bundle_copy: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = (bundle_copy / "decoder.onnx").read_bytes()
+    replaced(bundle_copy, "decoder.onnx", data.replace(b"Gemm", b"\xe6emm"))
+    with pytest.raises(MissingError, match=r"decoder\.onnx: ONNX Runtime cannot load it") as caught:
+        open_engines(read_bundle(bundle_copy), "onnxruntime")
+    sentence(f"{caught.value}\n", bundle_copy)
+    assert capfd.readouterr() == ("", "")

@@ -206,7 +206,8 @@ def session_options() -> Any:
 def _open_session(path: Path) -> Any:
     options, make = session_options(), load_onnxruntime().InferenceSession
     try:
-        return make(str(path), options, providers=["CPUExecutionProvider"])
+        # Without the fallback, which would print a page and try the same again.
+        return make(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime raises its own classes, which share only Exception
         raise MissingError(
             f"{path}: ONNX Runtime cannot load it ({cut(str(error), 200)})"
