@@ -15,6 +15,7 @@ import hashlib
 import multiprocessing
 import random
 import re
+import resource
 import shutil
 import signal
 import tempfile
@@ -46,7 +47,9 @@ FILES = 10_000
 HEAD = 100
 """Bytes at the beginning of a file that get half of the faults, because headers are believed."""
 HANG_S = 2.0
-GIVE_UP_S = 20
+MOST_MEMORY = 4 << 30
+"""Bytes of address space; ONNX Runtime and numpy take one gigabyte of it for nothing."""
+GIVE_UP_S = 5
 """Seconds after which a case is interrupted."""
 STUMBLES = [
     *(
@@ -180,6 +183,8 @@ def _gave_up(*_: object) -> None:
 def work(pipe: Connection, folder: Path, cases: list[tuple[str, int]]) -> None:
     """In a process of its own, because a damaged network may take the process with it."""
     signal.signal(signal.SIGALRM, _gave_up)
+    # A file that takes all memory must not take the machine with it: here it is a traceback.
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     targets = Targets(folder)
     for kind, number in cases:
         pipe.send(targets.one(kind, number))
