@@ -146,9 +146,9 @@ def test_a_name_that_is_no_utf_8_is_read(latin: Path) -> None:
         ("edge.cli", ["--mic", "file:{clip}", "--offline", "--record", "{folder}/\udcef.csv"]),
         ("edge.cli", ["--mic", "file:{clip}x", "--offline"]),
         ("edge.cli", ["--mic", "file:{clip}", "--offline", "--to", "vmc://127.0.0.1:9", "--json"]),
-        ("edge.recording.batch", ["{folder}", "--out", "{folder}/f\udcefces"]),
-        ("edge.recording.batch", ["{folder}", "--out", "{folder}/faces", "--json"]),
-        ("edge.recording.batch", ["{folder}/\udcef", "--out", "{folder}/faces"]),
+        ("edge.batch", ["{folder}", "--out", "{folder}/f\udcefces"]),
+        ("edge.batch", ["{folder}", "--out", "{folder}/faces", "--json"]),
+        ("edge.batch", ["{folder}/\udcef", "--out", "{folder}/faces"]),
         ("edge.preview.replay", ["{clip}x", "{clip}"]),
     ],
 )
