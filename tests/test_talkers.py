@@ -103,6 +103,7 @@ def test_talkers_are_split_as_a_whole_and_keep_points_and_head(tmp_path: Path) -
     ]
     clips, skipped = load([write_talkers(tmp_path, rows)])
     assert not skipped
+    assert [c.source for c in clips] == [c.speaker for c in clips]  # a scale of his own
     assert [(c.id, c.speaker, c.split, c.text) for c in clips] == [
         ("grid_talkers/bbaf1n", "grid_s2", "train", "bin blue"),
         ("grid_talkers/bbaf2n", "grid_s2", "train", "bin blue"),

@@ -26,7 +26,11 @@ OTHER_TALKERS = {
 
 
 def read_grid_talkers(folder: Path) -> Iterator[ClipReader]:
-    """The training talkers' clips are ``train``, the others' ``test``, as the file says."""
+    """The training talkers' clips are ``train``, the others' ``test``, as the file says.
+
+    Each talker is a source, with a scale and a style of his own, as s1 is: MediaPipe's shapes rest
+    and spread differently from face to face, and no voice tells how.
+    """
     stored = dict(np.load(folder / "blendshapes.npz"))
     columns = zip(stored["ids"], stored["talkers"], stored["splits"], strict=True)
 
@@ -39,7 +43,7 @@ def read_grid_talkers(folder: Path) -> Iterator[ClipReader]:
         capture = grid_capture(stored, at)
         return Clip(
             f"grid_talkers/{name}",
-            "grid_talkers",
+            f"grid_{talker}",
             f"grid_{talker}",
             split,
             audio,

@@ -32,7 +32,8 @@ def talker_table(
 ) -> TalkerTable:
     """Judge ``faces`` (clip id -> (T, 52) in the common range) against captured ``clips``.
 
-    ``scales`` are those of the training clips, by source. Raises ``DataError`` for a clip that has
+    ``scales`` are those of the training clips, by source; a talker who has none is scaled by his
+    own clips, which moves neither correlations nor times. Raises ``DataError`` for a clip that has
     no faces or no scale.
     """
     by_talker: dict[str, list[Clip]] = {}
