@@ -90,7 +90,7 @@ class Batch:
         self._audio = self._cpu = 0.0
 
     def do(self, path: Path, folder: Path) -> None:
-        """One file of ``folder`` to its place in ``out``; what goes wrong is kept and told."""
+        """One file of ``folder`` to its place in ``out``; what goes wrong is kept and reported."""
         goal = (self._out / path.relative_to(folder)).with_suffix(SUFFIXES[self._form])
         try:
             if other := self._taken.get(goal):

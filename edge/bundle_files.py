@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import Floats, MissingError, shown
+from edge.contract import Floats, MissingError, quoted
 from edge.files import open_regular, read_regular
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -45,7 +45,7 @@ def sha256(path: Path, most: int = 1 << 40) -> str:
 def check_name(name: str) -> str:
     """The name, if it is one of a file inside the bundle; else ``ValueError``."""
     if name in ("", ".", "..") or len(name) > 255 or any(c in name for c in "/\\\0"):
-        raise ValueError(f"{shown(name)} is no name of a file inside the bundle")
+        raise ValueError(f"{quoted(name)} is no name of a file inside the bundle")
     return name
 
 
@@ -81,7 +81,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[Floats]:
     # A damaged archive makes zipfile, zlib and numpy raise a dozen kinds.
     except Exception as error:
         raise MissingError(
-            f"{path}: not readable ({shown(str(error))}); export it again"
+            f"{path}: not readable ({quoted(str(error))}); export it again"
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from edge.bundle import SCHEMA, Bundle, File, Network
 from edge.bundle_files import check_file, check_name
 from edge.conditioning import INPUT
-from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, MissingError, cut, shown
+from edge.contract import ARKIT_52, FPS, SAMPLE_RATE, MissingError, cut, quoted
 from edge.emotion import load_valence
 from edge.features import N_MELS, WINDOW
 from edge.safe_yaml import read_yaml
@@ -66,13 +66,13 @@ def _check_agreement(path: Path, raw: Any) -> None:
         raise TypeError("not a mapping")
     if raw.get("schema") != SCHEMA:
         raise MissingError(
-            f"{path}: bundle schema {shown(raw.get('schema'))}, this edge-run reads {SCHEMA}; "
+            f"{path}: bundle schema {quoted(raw.get('schema'))}, this edge-run reads {SCHEMA}; "
             "export the bundle again with this version"
         )
     ours = {"sample_rate": SAMPLE_RATE, "fps": FPS, "mels": N_MELS, "window": WINDOW}
     for key, value in ours.items():
         if raw[key] != value:
-            found = shown(raw[key])
+            found = quoted(raw[key])
             raise MissingError(f"{path}: made for {key} {found}, this edge-run uses {value}")
     if raw["shapes"] != list(ARKIT_52):
         raise MissingError(f"{path}: its blendshapes or their order are not edge-run's ARKit 52")
@@ -89,14 +89,14 @@ def _check_values(path: Path, bundle: Bundle) -> None:
         raise MissingError(f"{path}: look-ahead or rest pose contradicts itself; export it again")
     if unknown := [name for name in bundle.emotions if name not in load_valence()]:
         raise MissingError(
-            f"{path}: unknown emotion {shown(unknown[0])}; known: {', '.join(load_valence())}; "
+            f"{path}: unknown emotion {quoted(unknown[0])}; known: {', '.join(load_valence())}; "
             "export it again"
         )
     for network in (bundle.generator, bundle.decoder):
         for name, shape in (*network.inputs.items(), *network.outputs.items()):
             if not all(n > 0 for n in shape) or math.prod(shape) > MOST_NUMBERS:
                 raise MissingError(
-                    f"{path}: {shown(name)} cannot be {shown(shape)}; export it again"
+                    f"{path}: {quoted(name)} cannot be {quoted(shape)}; export it again"
                 )
 
 

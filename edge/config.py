@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import yaml
 
-from edge.contract import INDEX, ConfigError, cut, shown
+from edge.contract import INDEX, ConfigError, cut, quoted
 from edge.emotion import emotion_named
 from edge.safe_yaml import read_yaml
 
@@ -59,7 +59,7 @@ class EmotionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything ``edge-run`` can be told."""
+    """All settings of ``edge-run``."""
 
     mic: str = "default"
     """``default``, a name, an index, ``file:PATH``, or ``-`` for raw s16le 16 kHz on stdin."""
@@ -188,7 +188,7 @@ def _known(key: Any, known: list[str], what: str, otherwise: str, full: str = ""
 
 def _word(key: Any) -> str:
     """A key in a message, without the quotes of a value."""
-    return cut(key) if isinstance(key, str) else shown(key)
+    return cut(key) if isinstance(key, str) else quoted(key)
 
 
 def _fit(value: Any, kind: Any, where: str, path: str) -> Any:
@@ -201,12 +201,12 @@ def _fit(value: Any, kind: Any, where: str, path: str) -> Any:
     if get_origin(kind) is tuple:
         rows = [value] if isinstance(value, str) else value
         if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
-            raise ConfigError(f"{where}: {path}: expected a list of strings, found {shown(value)}")
+            raise ConfigError(f"{where}: {path}: expected a list of strings, found {quoted(value)}")
         return tuple(_scalar(row, str, f"{where}: {path}") for row in rows)
     if get_origin(kind) not in (Annotated, Literal) and get_origin(kind) is not None:
         if not isinstance(value, Mapping):
             raise ConfigError(
-                f"{where}: {path}: expected 'name: number' lines, found {shown(value)}"
+                f"{where}: {path}: expected 'name: number' lines, found {quoted(value)}"
             )
         return {
             k: _fit(v, get_args(kind)[1], where, f"{path}.{_word(k)}") for k, v in value.items()
@@ -218,18 +218,18 @@ def _scalar(value: Any, kind: Any, where: str) -> Any:
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             choice = ", ".join(get_args(kind))
-            raise ConfigError(f"{where}: expected {choice}, found {shown(value)}")
+            raise ConfigError(f"{where}: expected {choice}, found {quoted(value)}")
         return value
     span = None
     if get_origin(kind) is Annotated:
         kind, span = get_args(kind)
     if type(value) is not kind and not (kind is float and type(value) is int):
-        raise ConfigError(f"{where}: expected {kind.__name__}, found {shown(value)}")
+        raise ConfigError(f"{where}: expected {kind.__name__}, found {quoted(value)}")
     if kind is str and "\0" in value:  # no file and no device can have it in its name
-        raise ConfigError(f"{where}: a zero byte in {shown(value)}")
+        raise ConfigError(f"{where}: a zero byte in {quoted(value)}")
     # Written so that NaN is out of range.
     if span and not span.low <= value <= span.high:
-        raise ConfigError(f"{where}: expected {span.low} to {span.high}, found {shown(value)}")
+        raise ConfigError(f"{where}: expected {span.low} to {span.high}, found {quoted(value)}")
     return kind(value)
 
 
@@ -238,14 +238,14 @@ def _check_control(control: ControlSettings, where: str) -> None:
         host = ipaddress.ip_address(control.host)
     except ValueError as error:
         raise ConfigError(
-            f"{where}: control.host: {shown(control.host)} is not an address such as 127.0.0.1"
+            f"{where}: control.host: {quoted(control.host)} is not an address such as 127.0.0.1"
         ) from error
     for row in control.allow:
         try:
             ipaddress.ip_network(row, strict=False)
         except ValueError as error:
             raise ConfigError(
-                f"{where}: control.allow: {shown(row)} is not an address or network "
+                f"{where}: control.allow: {quoted(row)} is not an address or network "
                 "such as 10.0.0.0/24"
             ) from error
     if not host.is_loopback and not control.allow:

@@ -201,7 +201,7 @@ def cut(text: str, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as a message shows it: as Python writes it, on one line of at most 80 letters."""
     short = cut(value) if isinstance(value, str) else value
     try:

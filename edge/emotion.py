@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from edge.contract import FPS, INDEX, Floats, shown
+from edge.contract import FPS, INDEX, Floats, quoted
 
 TABLE = Path(__file__).with_name("emotion.yaml")
 STILL = np.zeros(52, np.float32)
@@ -42,7 +42,7 @@ def emotion_named(word: str) -> str:
     if name not in offsets:
         near = difflib.get_close_matches(low, [*offsets, *synonyms], 1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(offsets)}"
-        raise ValueError(f"unknown emotion {shown(word)}; {hint}")
+        raise ValueError(f"unknown emotion {quoted(word)}; {hint}")
     return name
 
 

@@ -204,9 +204,9 @@ def teachers(tmp_path: Path) -> dict[str, str]:
 def angrily(*args: Any, **kwargs: Any) -> Any:
     """The corpus, one of its clips spoken in anger."""
     corpus = read_corpus(*args, **kwargs)
-    first, *others = corpus.spoken
+    first, *others = corpus.clips
     angry = replace(first, clip=replace(first.clip, emotion="anger"))
-    return replace(corpus, spoken=[angry, *others])
+    return replace(corpus, clips=[angry, *others])
 
 
 def test_distilling_learns_from_teachers_and_goes_on_where_it_stopped(

@@ -20,7 +20,7 @@ import yaml
 from edge.bundle import DEFAULT
 from edge.bundle_reader import read_bundle
 from edge.cli import main
-from edge.contract import ConfigError, InputError, MissingError, one_line, shown
+from edge.contract import ConfigError, InputError, MissingError, one_line, quoted
 from edge.files import open_regular, read_regular
 from edge.inference.engine import open_engines
 from edge.preview.replay import read_clip, read_record
@@ -370,13 +370,13 @@ def test_a_record_whose_first_line_never_ends_is_refused(tmp_path: Path) -> None
 
 
 def test_values_in_messages_are_short_and_on_one_line() -> None:
-    assert shown("a\nb") == r"'a\nb'"
-    assert len(shown("x" * 300)) == 80
-    assert shown(10**5000) == "a very long int"
+    assert quoted("a\nb") == r"'a\nb'"
+    assert len(quoted("x" * 300)) == 80
+    assert quoted(10**5000) == "a very long int"
     nested: list[object] = ["x"]
     for _ in range(60):
         nested = [nested, nested]
-    assert len(shown(nested)) <= 80
+    assert len(quoted(nested)) <= 80
     assert one_line("für alle") == "für alle"
     assert str(ConfigError("a\nb\x1b")) == r"a\nb\x1b"
 

@@ -178,8 +178,8 @@ def test_training_hears_the_shards_as_it_would_the_recordings(tmp_path: Path) ->
     assert shards.times == 2
     assert [*shards.scales] == [*recorded.scales] == ["set"]
     np.testing.assert_allclose(shards.scales["set"].factor, recorded.scales["set"].factor)
-    assert {s.clip.id: s.phones for s in shards.spoken} == {
-        s.clip.id: s.phones for s in recorded.spoken
+    assert {s.clip.id: s.phones for s in shards.clips} == {
+        s.clip.id: s.phones for s in recorded.clips
     }
     lengths = sorted(len(v.mels) for v in shards.validation)
     assert lengths == sorted(len(v.mels) for v in recorded.validation) == [90, 90]
@@ -188,8 +188,8 @@ def test_training_hears_the_shards_as_it_would_the_recordings(tmp_path: Path) ->
     assert set(np.flatnonzero(once.live.any(0))) == {JAW}
     assert not once.targets[:, INDEX["browInnerUp"]].any()
     streams = by_id(out, "train")
-    for k, spoken in enumerate(shards.spoken):
-        np.testing.assert_array_equal(once.mels[once.clip == k], streams[spoken.clip.id].mels)
+    for k, loaded in enumerate(shards.clips):
+        np.testing.assert_array_equal(once.mels[once.clip == k], streams[loaded.clip.id].mels)
     assert len(corpus(out, repeat={"set": 3}).make(0).mels) == 3 * len(once.mels)
     again = shards.make(1)
     assert set(np.unique(again.clip)) == {-1, *range(5)}

@@ -160,7 +160,7 @@ VOICES = (
 
 def test_a_swap_is_held_against_the_same_words_felt_neutrally() -> None:
     found = swaps(LoudMood(), VOICES)  # type: ignore[arg-type]
-    pairs = [(s.words.id[6:], s.felt.id[6:]) for s in found]
+    pairs = [(s.words.id[6:], s.voice.id[6:]) for s in found]
     # Never another sentence, nor another clip of the same emotion.
     assert pairs == [
         ("n", "n"), ("n", "s"), ("n", "f"), ("n", "f2"),

@@ -10,8 +10,8 @@ pytest.importorskip("scipy")
 
 from benchmarks.accuracy.steering import (
     CLIPS,
-    Told,
-    faces_told,
+    TimedWords,
+    faces_given,
     of_others,
     pull,
     rest_of,
@@ -32,15 +32,15 @@ def trial(name: str, at: int = 0) -> TestClip:
 
 def test_another_sentence_s_words_come_at_this_one_s_times() -> None:
     clips = [trial("a"), trial("b"), trial("c", at=1), trial("wordless")]
-    told = {
+    timed = {
         "a": [(0.1, "one"), (0.5, "two"), (0.9, "three")],
         "b": [(0.2, "four"), (0.4, "five")],
         "c": [(0.3, "six")],
     }
-    found = of_others(clips, told)
+    found = of_others(clips, timed)
     assert found["a"] == [(0.1, "four"), (0.5, "five"), (0.9, "four")]
     assert found["b"] == [(0.2, "one"), (0.4, "two")]
-    assert found.keys() == told.keys()
+    assert found.keys() == timed.keys()
 
 
 def test_the_rest_of_a_sentence_is_what_begins_at_each_word() -> None:
@@ -68,8 +68,8 @@ def test_a_style_that_goes_half_the_way_to_its_talker_pulls_by_half() -> None:
 def test_a_shipped_face_expects_the_words_it_is_told(demo: Floats) -> None:
     bundle = read_bundle(DEFAULT)
 
-    def faces(told: Told, ahead: bool = False) -> Floats:
-        return faces_told(Pipeline(bundle, open_engines(bundle)), demo, told, ahead)
+    def faces(timed: TimedWords, ahead: bool = False) -> Floats:
+        return faces_given(Pipeline(bundle, open_engines(bundle)), demo, timed, ahead)
 
     seconds = [k / 2 for k in range(2 * len(demo) // 16_000)]
     plain = faces([])

@@ -32,11 +32,11 @@ def cold_start(
     In ARKit weights: median and 99th percentile over faces of the largest difference of any shape,
     and the correlation of the jaw.
     """
-    spoken = [t for t in clips if t.set != MADE_SILENCE]
+    voiced = [t for t in clips if t.set != MADE_SILENCE]
     found = {}
     for cut in CUTS:
         faces, settled = round(cut * FPS), round(SETTLED * FPS)
-        long = [t for t in spoken if t.faces - faces - settled >= LEAST * FPS]
+        long = [t for t in voiced if t.faces - faces - settled >= LEAST * FPS]
         if not long:
             continue
         later = [predict(t.samples[faces * SAMPLE_RATE // FPS :]) for t in long]

@@ -12,7 +12,7 @@ They tell visemes, or ARKit shapes of their own. ``POSES`` turns visemes into sh
 opens the jaw is the table of the light-peer bench of 2026, and lips are what ARKit's shapes are
 called after. It is our assumption, not theirs. None declares a delay; each is shown as it comes
 and once more with the delay taken off that suits it best on the captured faces of this very test.
-What they said is kept in ``EDGETALK_CACHE`` (default ``~/.cache/edgetalk-bench``).
+Their output is kept in ``EDGETALK_CACHE`` (default ``~/.cache/edgetalk-bench``).
 """
 
 from __future__ import annotations
@@ -96,14 +96,14 @@ def pose(peer: str, name: str) -> Mapping[str, float]:
     return POSES[SAME.get(viseme, viseme)]
 
 
-def to_faces(peer: str, said: dict[str, Any], faces: int) -> Floats:
-    """(faces, 52) of what a peer said of one clip; the last frame stays."""
+def to_faces(peer: str, output: dict[str, Any], faces: int) -> Floats:
+    """(faces, 52) of what a peer gave for one clip; the last frame stays."""
     out = np.zeros((faces, 52), np.float32)
-    frames = np.array(said["frames"], np.float32).reshape(-1, len(said["names"]))
-    shown = said["first"] + np.arange(len(frames)) / said["fps"]
+    frames = np.array(output["frames"], np.float32).reshape(-1, len(output["names"]))
+    times = output["first"] + np.arange(len(frames)) / output["fps"]
     wanted = (np.arange(faces) + 1) / FPS
-    for name, column in zip(said["names"], frames.T, strict=True):
-        curve = np.interp(wanted, shown, column)
+    for name, column in zip(output["names"], frames.T, strict=True):
+        curve = np.interp(wanted, times, column)
         for shape, weight in pose(peer, name).items():
             out[:, INDEX[shape]] += weight * curve
     return np.clip(out, 0, 1)
@@ -115,8 +115,8 @@ def follow(peer: str, folder: Path, clips: Sequence[TestClip]) -> dict[str, Floa
     kept = cache() / f"said_{peer}_{digest.hexdigest()[:12]}.json"
     if not kept.exists():
         _ask(peer, folder, clips, kept)
-    said = json.loads(kept.read_text())
-    return {t.id: to_faces(peer, said[t.id], t.faces) for t in clips}
+    output = json.loads(kept.read_text())
+    return {t.id: to_faces(peer, output[t.id], t.faces) for t in clips}
 
 
 def _ask(peer: str, folder: Path, clips: Sequence[TestClip], kept: Path) -> None:
@@ -124,8 +124,8 @@ def _ask(peer: str, folder: Path, clips: Sequence[TestClip], kept: Path) -> None
     with tempfile.TemporaryDirectory() as scratch:
         jobs, out = Path(scratch) / "jobs.json", Path(scratch) / "out.json"
         wavs = {t.id: str(Path(scratch) / f"{k}.wav") for k, t in enumerate(clips)}
-        for trial in clips:
-            soundfile.write(wavs[trial.id], trial.samples, SAMPLE_RATE, subtype="PCM_16")
+        for clip in clips:
+            soundfile.write(wavs[clip.id], clip.samples, SAMPLE_RATE, subtype="PCM_16")
         jobs.write_text(json.dumps(wavs))
         command = ["node", str(here / "peers.mjs"), peer, str(folder), str(jobs), str(out)]
         if peer in PYTHON_PEERS:
@@ -158,9 +158,9 @@ def best_delay(faces: Mapping[str, Floats], clips: Sequence[TestClip]) -> int:
     return max(range(LATEST + 1), key=fit)
 
 
-def _jaw(trial: TestClip) -> Floats:
-    assert trial.captured is not None
-    return trial.captured[:, INDEX["jawOpen"]]
+def _jaw(clip: TestClip) -> Floats:
+    assert clip.captured is not None
+    return clip.captured[:, INDEX["jawOpen"]]
 
 
 def _r(a: Floats, b: Floats) -> float:

@@ -34,49 +34,51 @@ from quantize.evaluation.test_clips import MADE_SILENCE, PAIRED, TestClip, load_
 CLIPS = (*PAIRED, "LibriVox, unseen talker")
 """EMO-DB's sentences are German and its texts not written down."""
 
-Told = list[tuple[float, str]]
+TimedWords = list[tuple[float, str]]
 """Each word of a clip and the second that it begins at."""
 
 
-def words_of(clips: Sequence[TestClip]) -> dict[str, Told]:
-    """What is said when in the clips whose text is known and fits."""
+def words_of(clips: Sequence[TestClip]) -> dict[str, TimedWords]:
+    """Which word starts when in the clips whose text is known and fits."""
     aligner, found = Aligner(), {}
-    for trial in tqdm(clips, desc="finding the words"):
-        if trial.text:
-            written = spelled(trial.text)
-            words = aligner.words(trial.samples, trial.text)
-            found[trial.id] = [(word.start, written[word.index]) for word in words]
+    for clip in tqdm(clips, desc="finding the words"):
+        if clip.text:
+            written = spelled(clip.text)
+            words = aligner.words(clip.samples, clip.text)
+            found[clip.id] = [(word.start, written[word.index]) for word in words]
     return found
 
 
-def of_others(clips: Sequence[TestClip], told: dict[str, Told]) -> dict[str, Told]:
+def of_others(clips: Sequence[TestClip], timed: dict[str, TimedWords]) -> dict[str, TimedWords]:
     """The next clip's words of the same set, at this clip's times."""
     found = {}
     for name in CLIPS:
-        ids = [t.id for t in clips if t.set == name and t.id in told]
+        ids = [t.id for t in clips if t.set == name and t.id in timed]
         for mine, other in zip(ids, [*ids[1:], *ids[:1]], strict=True):
-            words = [word for _, word in told[other]]
-            times = [at for at, _ in told[mine]]
+            words = [word for _, word in timed[other]]
+            times = [at for at, _ in timed[mine]]
             found[mine] = [(at, words[k % len(words)]) for k, at in enumerate(times) if words]
     return found
 
 
-def faces_told(pipeline: Pipeline, samples: Floats, told: Told, ahead: bool = False) -> Floats:
+def faces_given(
+    pipeline: Pipeline, samples: Floats, timed: TimedWords, ahead: bool = False
+) -> Floats:
     """The faces (n, 52) of a clip; texts are sent when they begin, or all before the clip."""
     pipeline.restart()
-    frames, heard = [], 0
-    for seconds, text in told:
+    frames, pushed = [], 0
+    for seconds, text in timed:
         now = 0 if ahead else round(seconds * SAMPLE_RATE)
-        frames += pipeline.push(AudioBlock(samples[heard:now], heard, 0.0))
+        frames += pipeline.push(AudioBlock(samples[pushed:now], pushed, 0.0))
         pipeline.expect(spell(text), seconds if ahead else 0.0)
-        heard = now
-    frames += pipeline.push(AudioBlock(samples[heard:], heard, 0.0)) + pipeline.flush(0.0)
+        pushed = now
+    frames += pipeline.push(AudioBlock(samples[pushed:], pushed, 0.0)) + pipeline.flush(0.0)
     return np.stack([frame.weights for frame in frames])
 
 
-def rest_of(told: Told) -> Told:
+def rest_of(timed: TimedWords) -> TimedWords:
     """At each word the rest of the sentence."""
-    return [(at, " ".join(word for _, word in told[k:])) for k, (at, _) in enumerate(told)]
+    return [(at, " ".join(word for _, word in timed[k:])) for k, (at, _) in enumerate(timed)]
 
 
 def pull(
@@ -98,21 +100,21 @@ STYLED = {"facegood": "FACEGOOD, unseen clip", "grid_s1": "GRID s1, unseen sente
 
 
 def measure(bundle: Bundle, clips: Sequence[TestClip]) -> dict[str, Any]:
-    """Every way of telling on the sets that it can be told on."""
-    told = words_of(clips)
-    known = {t.set for t in clips if t.id in told}
+    """Every way of giving the words, on the sets where words are known."""
+    timed = words_of(clips)
+    known = {t.set for t in clips if t.id in timed}
     worded = [t for t in clips if t.set in known]
     ways = {
-        "each word at its mark": (told, False),
-        "the rest of the sentence at each mark": ({k: rest_of(v) for k, v in told.items()}, False),
-        "all words beforehand": (told, True),
-        "another sentence's words beforehand": (of_others(clips, told), True),
+        "each word at its mark": (timed, False),
+        "the rest of the sentence at each mark": ({k: rest_of(v) for k, v in timed.items()}, False),
+        "all words beforehand": (timed, True),
+        "another sentence's words beforehand": (of_others(clips, timed), True),
     }
     pipeline = open_pipeline(bundle, None)
-    plain = {t.id: faces_told(pipeline, t.samples, []) for t in clips}
+    plain = {t.id: faces_given(pipeline, t.samples, []) for t in clips}
     found: dict[str, Any] = {"nothing": score(plain, clips, None)}
     for way, (words, ahead) in ways.items():
-        faces = {t.id: faces_told(pipeline, t.samples, words.get(t.id, []), ahead) for t in worded}
+        faces = {t.id: faces_given(pipeline, t.samples, words.get(t.id, []), ahead) for t in worded}
         found[way] = score(faces, worded, None)
     pulls: dict[str, dict[str, float]] = {}
     unseen = [t for t in clips if t.set in CLIPS[2:]]
@@ -121,7 +123,7 @@ def measure(bundle: Bundle, clips: Sequence[TestClip]) -> dict[str, Any]:
         for amount in (0.5, 1.0):
             pipeline = open_pipeline(bundle, None)
             pipeline.conditioning.set_style(name, amount)
-            faces = {t.id: faces_told(pipeline, t.samples, []) for t in clips}
+            faces = {t.id: faces_given(pipeline, t.samples, []) for t in clips}
             pulls[f"{name} {amount:g}"] = pull(plain, faces, habit, unseen)
         found[f"style {name}"] = score(faces, clips, None)
     return {"ways": found, "pull": pulls}

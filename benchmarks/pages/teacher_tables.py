@@ -33,7 +33,7 @@ def codebook(record: Record) -> str:
 
 
 def emotion(record: Record) -> str:
-    """Emotion heard in voices never heard."""
+    """Emotion recognised in voices not trained on."""
     found = record["results"]
     body = [
         [name, *(_both(row[k]) if k in row else "" for k in KINDS), clips]

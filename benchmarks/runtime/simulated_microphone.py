@@ -30,7 +30,7 @@ class SimulatedMicrophone:
 
     @property
     def dropped(self) -> int:
-        """Blocks forgotten."""
+        """Blocks dropped."""
         return self._queue.dropped
 
     def clock(self) -> float:

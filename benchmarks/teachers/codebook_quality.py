@@ -30,7 +30,7 @@ from quantize.training.train_codebook import (
     explained,
     measure,
     through,
-    with_spoken,
+    with_predicted,
 )
 
 SETS = ("facegood_paired", "grid_s1_video_blendshapes", "livelinkface_captures_noaudio")
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     if args.teacher:
         voices = [c for c in (*clips, *voices_only) if c.split == "train"]
-        found["taught"] = measure(net, with_spoken(trained, voices, args.teacher, seed=0))
+        found["taught"] = measure(net, with_predicted(trained, voices, args.teacher, seed=0))
     plot(shapes, RESULTS / "codebook.png")
     print({k: v for k, v in found.items() if k != "shapes"})
     print(f"written: {write_record('codebook', found, RESULTS)}")

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.teachers.diversity RUN``
 
-The generator of ``edge-quantize train generator`` on clips it never heard: eight faces a voice
+The generator of ``edge-quantize train generator`` on clips not trained on: eight faces a voice
 at rising temperatures, how far they are from each other, and how far from the captured face beside
 the greedy one. Writes ``results/diversity.json`` and a plot.
 """
@@ -27,7 +27,7 @@ from models.codebook import SLOW, Codebook
 from models.embedding import sample
 from models.teacher import LEVELS
 from quantize.data.targets import arkit_spread
-from quantize.evaluation.evaluate import heard
+from quantize.evaluation.evaluate import features_of
 from quantize.evaluation.record import write_record
 from quantize.evaluation.scoring import LOWER, UPPER, score
 from quantize.evaluation.test_clips import MADE_SILENCE, TestClip, load_test_clips
@@ -57,40 +57,44 @@ def as_shipped(
     net: CodeGenerator, parts: FrozenNetworks, voice: TeacherFeatures, at: float, count: int
 ) -> Floats:
     """Codes drawn as ``generate`` does by itself."""
-    return _shown(net, parts, voice, voice.mean.expand(count, -1), at)
+    return _generated(net, parts, voice, voice.mean.expand(count, -1), at)
 
 
 def both_levels(
     net: CodeGenerator, parts: FrozenNetworks, voice: TeacherFeatures, at: float, count: int
 ) -> Floats:
     """Slow and fast codes drawn at one temperature, as DEEPTalk means it."""
-    return _shown(net, parts, voice, voice.mean.expand(count, -1), at, fast=1.0)
+    return _generated(net, parts, voice, voice.mean.expand(count, -1), at, fast=1.0)
 
 
-def mood(
+def emotion_drawn(
     net: CodeGenerator, parts: FrozenNetworks, voice: TeacherFeatures, at: float, count: int
 ) -> Floats:
-    """The mood drawn from the embedding, its deviation times ``at``; greedy codes."""
+    """The emotion drawn from the embedding, its deviation times ``at``; greedy codes."""
     many = [x.expand(count, -1) for x in (voice.mean, voice.log_variance)]
     drawn = sample(many[0], many[1], at, torch.Generator().manual_seed(0))
-    return _shown(net, parts, voice, drawn)
+    return _generated(net, parts, voice, drawn)
 
 
-def _shown(
+def _generated(
     net: CodeGenerator,
     parts: FrozenNetworks,
     voice: TeacherFeatures,
-    mood: Tensor,
+    emotion: Tensor,
     at: float = 0.0,
     fast: float = 0.0,
 ) -> Floats:
-    """A face for every mood (N, W), all drawn with one stream of random numbers."""
-    content = voice.content.expand(len(mood), -1, -1)
-    faces = generate(net, parts.codebook, content, mood, at, fast=fast)
+    """A face for every emotion (N, W), all drawn with one stream of random numbers."""
+    content = voice.content.expand(len(emotion), -1, -1)
+    faces = generate(net, parts.codebook, content, emotion, at, fast=fast)
     return np.asarray(faces[:, : voice.faces].numpy(), np.float32)
 
 
-WAYS: dict[str, Draw] = {"as shipped": as_shipped, "both levels": both_levels, "mood": mood}
+WAYS: dict[str, Draw] = {
+    "as shipped": as_shipped,
+    "both levels": both_levels,
+    "mood": emotion_drawn,
+}
 
 
 def distance(samples: Floats) -> float:
@@ -149,15 +153,15 @@ def ceilings(
 ) -> dict[str, dict[str, Any]]:
     """What the generator learned acted speech from: the teacher's face, and what codes leave of it.
 
-    In its neutral mood and at full strength.
+    In its neutral emotion and at full strength.
     """
     found = {}
     for title, level in (("neutral", 0), ("full strength", len(LEVELS) - 1)):
         faces = {k: faces_of(parts.teacher, m, level) / arkit_spread() for k, m in sounds.items()}
         coded = {k: _through(parts.codebook, face) for k, face in faces.items()}
-        for name, shown in (("teacher", faces), ("teacher through the codes", coded)):
+        for name, predicted in (("teacher", faces), ("teacher through the codes", coded)):
             found[f"{name}, {title}"] = figures(
-                {k: np.stack([f] * 2) for k, f in shown.items()}, clips
+                {k: np.stack([f] * 2) for k, f in predicted.items()}, clips
             )
     return found
 
@@ -165,8 +169,8 @@ def ceilings(
 @torch.no_grad()
 def _through(codebook: Codebook, face: Floats) -> Floats:
     whole = np.pad(face, ((0, -len(face) % SLOW), (0, 0)), "edge")
-    shown, _, _ = codebook(torch.from_numpy(whole)[None])
-    return np.asarray(shown[0, : len(face)].numpy(), np.float32)
+    decoded, _, _ = codebook(torch.from_numpy(whole)[None])
+    return np.asarray(decoded[0, : len(face)].numpy(), np.float32)
 
 
 def verdict(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -223,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     net, parts = open_generator(args.checkpoint)
     clips = [t for t in load_test_clips(args.data, SETS) if t.set != MADE_SILENCE]
-    sounds = {t.id: heard(t, t.faces, parts.teacher.speech) for t in clips}
+    sounds = {t.id: features_of(t, t.faces, parts.teacher.speech) for t in clips}
     voices = {k: teacher_features_of(parts, each) for k, each in sounds.items()}
     curves = {way: curve(draw, net, parts, voices, clips) for way, draw in WAYS.items()}
     found = {"samples": SAMPLES, "bound": BOUND, "ways": curves} | {

@@ -1,4 +1,4 @@
-"""The words of one clip in the mood of another to a teacher's face, and what moved in it.
+"""The words of one clip in the emotion of another to a teacher's face, and what moved in it.
 
 Do the shapes rise that ``edge/emotion.yaml`` expects of the emotion, and do the lips still close?
 """
@@ -46,14 +46,14 @@ class SwapVoice:
 
 @dataclass(frozen=True)
 class Swap:
-    """The words of one clip in the mood of another."""
+    """The words of one clip in the emotion of another."""
 
     words: Clip
-    felt: Clip
+    voice: Clip
     faces: Floats
     """(T, 52) in 0..1."""
     change: Floats
-    """(52,) mean over the clip, against the same words with a neutral clip felt."""
+    """(52,) mean over the clip, against the same words in the emotion of a neutral clip."""
 
 
 def fitted(features: Floats, frames: int) -> Floats:
@@ -62,35 +62,35 @@ def fitted(features: Floats, frames: int) -> Floats:
 
 
 @torch.no_grad()
-def swapped_faces(net: Teacher, features: Floats, felt: Sequence[Floats], level: float) -> Floats:
-    """(K, T, 52) faces in 0..1: the words of one clip (T, 40 + S) in the mood of K others."""
+def swapped_faces(net: Teacher, features: Floats, voices: Sequence[Floats], level: float) -> Floats:
+    """(K, T, 52) faces in 0..1: the words of one clip (T, 40 + S) in the emotion of K others."""
     frames = len(features) + len(features) % 2
     words = np.concatenate([features, features[-1:]])[:frames]
     content, _ = net.content(torch.from_numpy(words)[None])
-    moods = np.stack([fitted(f, frames) for f in felt])[..., :N_MELS]
-    emotion, _ = net.emotion(torch.from_numpy(moods))
-    levels = np.full((len(felt), frames), LEVELS.index(level))
-    style = torch.zeros(len(felt), frames, net.config.styles)
-    content = content.expand(len(felt), -1, -1)
+    mels = np.stack([fitted(f, frames) for f in voices])[..., :N_MELS]
+    emotion, _ = net.emotion(torch.from_numpy(mels))
+    levels = np.full((len(voices), frames), LEVELS.index(level))
+    style = torch.zeros(len(voices), frames, net.config.styles)
+    content = content.expand(len(voices), -1, -1)
     faces = net.decoder(content, emotion, one_hot(levels, len(LEVELS)), style)[:, : len(features)]
     return np.asarray(np.clip(faces.numpy() * arkit_spread(), 0, 1), np.float32)
 
 
 def swaps(net: Teacher, voices: Sequence[SwapVoice]) -> list[Swap]:
-    """Each clip in its own mood, then in those that its speaker gave the same sentence."""
+    """Each clip in its own emotion, then in those that its speaker gave the same sentence."""
     found = []
     for voice in voices:
         mine = [v for v in voices if v.clip.speaker == voice.clip.speaker]
         same = [v for v in mine if v.clip.text == voice.clip.text]
         others = [v for v in same if v.clip.emotion != voice.clip.emotion]
-        felt = [voice, *others]
+        sources = [voice, *others]
         neutral = neutral_of(voice, mine)
         faces = swapped_faces(
-            net, voice.features, [v.features for v in (neutral, *felt)], LEVELS[-1]
+            net, voice.features, [v.features for v in (neutral, *sources)], LEVELS[-1]
         )
         found += [
             Swap(voice.clip, v.clip, face, (face - faces[0]).mean(0))
-            for v, face in zip(felt, faces[1:], strict=True)
+            for v, face in zip(sources, faces[1:], strict=True)
         ]
     return found
 
@@ -132,7 +132,9 @@ def directions(found: Sequence[Swap]) -> dict[str, Any]:
     """Emotion fed -> what rose."""
     return {
         name: direction(
-            np.stack([s.change for s in found if s.felt.emotion == name and s.felt is not s.words]),
+            np.stack(
+                [s.change for s in found if s.voice.emotion == name and s.voice is not s.words]
+            ),
             k,
         )
         for k, name in enumerate(FED)
@@ -140,15 +142,15 @@ def directions(found: Sequence[Swap]) -> dict[str, Any]:
 
 
 def leaks(found: Sequence[Swap]) -> dict[str, float]:
-    """Emotion of the words -> how strongly its pattern shows though a neutral clip is felt.
+    """Emotion of the words -> how strongly its pattern shows in the emotion of a neutral clip.
 
     Beside the neutral clip's own words, of the same speaker and sentence; 0 where words carry none.
     """
-    rest = {s.words.id: s.faces.mean(0) for s in found if s.felt is s.words}
-    neutral = [s for s in found if s.felt.emotion == "neutral" and s.felt is not s.words]
+    rest = {s.words.id: s.faces.mean(0) for s in found if s.voice is s.words}
+    neutral = [s for s in found if s.voice.emotion == "neutral" and s.voice is not s.words]
     rows = {}
     for name, pattern in zip(FED, PATTERNS, strict=True):
-        changes = [s.faces.mean(0) - rest[s.felt.id] for s in neutral if s.words.emotion == name]
+        changes = [s.faces.mean(0) - rest[s.voice.id] for s in neutral if s.words.emotion == name]
         if changes:
             rows[name] = float(np.mean(np.stack(changes) @ pattern) / (pattern @ pattern))
     return rows
@@ -192,14 +194,14 @@ def legible(clips: Sequence[tuple[Clip, Floats]]) -> dict[str, float]:
 
 
 def lips(net: Teacher, voices: Sequence[SwapVoice], found: Sequence[Swap]) -> dict[str, Any]:
-    """What becomes of closures when the mood is swapped; "level 0" is the teacher as evaluated."""
-    own = {s.words.id: s.faces for s in found if s.felt is s.words}
-    other = [s for s in found if s.felt is not s.words]
+    """Closures when the emotion is swapped; "level 0" is the teacher as evaluated."""
+    own = {s.words.id: s.faces for s in found if s.voice is s.words}
+    other = [s for s in found if s.voice is not s.words]
     still = [(v.clip, swapped_faces(net, v.features, [v.features], LEVELS[0])[0]) for v in voices]
     return {
         "auc": {
             "level 0": legible(still),
-            # A clip as often as it is swapped, so that only the mood differs.
+            # A clip as often as it is swapped, so that only the emotion differs.
             "own mood": legible([(s.words, own[s.words.id]) for s in other]),
             "another mood": legible([(s.words, s.faces) for s in other]),
         },

@@ -1,4 +1,4 @@
-"""Are words and mood apart? ``python -m benchmarks.teachers.probes CHECKPOINT`` asks a teacher.
+"""Are words and emotion apart? ``python -m benchmarks.teachers.probes CHECKPOINT`` asks a teacher.
 
 Linear probes read emotion and speaker from each of its two branches, on EMO-DB; ``swaps`` says what
 the face does when one branch hears another clip. Writes ``results/probes.json`` and a plot.

@@ -38,8 +38,9 @@ SEEDS, STEPS, BATCH, EVERY = 3, 300, 16, 30
 class Upper(nn.Module):
     """content (B, T, 160), emotion (B, T, 32) and perhaps words (B, T, 384) -> faces (B, T, 52).
 
-    The frozen teacher was never shown a filmed upper face, so a head for what the voice alone tells
-    is trained in every row; else any offset of the text branch would look like the words' merit.
+    The frozen teacher was never trained on a filmed upper face, so a head for what the voice alone
+    tells is trained in every row; else any offset of the text branch would look like the words'
+    merit.
     """
 
     def __init__(self, content: int, emotion: int, width: int = 64) -> None:
@@ -77,8 +78,8 @@ def train_row(
         at = torch.from_numpy(rng.choice(len(taught.words), BATCH, replace=False))
         net.train()
         optimiser.zero_grad()
-        shown = show(net, taught, given, deaf, at)
-        error(shown, taught.faces[at], live).backward()
+        predicted = show(net, taught, given, deaf, at)
+        error(predicted, taught.faces[at], live).backward()
         optimiser.step()
         rate.step()
         if (step + 1) % EVERY == 0:
@@ -94,15 +95,15 @@ def show(
     net: Upper, part: GridPart, words: Tensor | None, deaf: bool, at: Tensor | slice = slice(None)
 ) -> Tensor:
     """Faces of the clips ``at``; ``deaf`` hides the voice from head and gate."""
-    heard = 0.0 if deaf else 1.0
+    audio = 0.0 if deaf else 1.0
     given = None if words is None else words[at].float()
-    return net(heard * part.content[at], heard * part.emotion[at], given)
+    return net(audio * part.content[at], audio * part.emotion[at], given)
 
 
-def error(shown: Tensor, faces: Tensor, live: NDArray[np.bool_]) -> Tensor:
+def error(predicted: Tensor, faces: Tensor, live: NDArray[np.bool_]) -> Tensor:
     """The teacher's shape loss over the live upper channels."""
     weights = torch.from_numpy(live.astype(np.float32)).expand_as(faces)
-    return shape_loss(shown, faces, weights, torch.ones(faces.shape[2]))
+    return shape_loss(predicted, faces, weights, torch.ones(faces.shape[2]))
 
 
 @torch.no_grad()
@@ -110,11 +111,11 @@ def judge(
     net: Upper, part: GridPart, words: Tensor | None, deaf: bool, live: NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
     """r and RMSE (in standard deviations), each (N, live channels); r NaN where one stood still."""
-    shown = show(net, part, words, deaf).numpy()[..., live]
+    predicted = show(net, part, words, deaf).numpy()[..., live]
     faces = part.faces.numpy()[..., live]
     return (
-        np.stack([pearson(a, b) for a, b in zip(shown, faces, strict=True)]),
-        np.stack([rmse(a, b) for a, b in zip(shown, faces, strict=True)]),
+        np.stack([pearson(a, b) for a, b in zip(predicted, faces, strict=True)]),
+        np.stack([rmse(a, b) for a, b in zip(predicted, faces, strict=True)]),
     )
 
 

@@ -59,7 +59,7 @@ def read_part(net: Teacher, folder: Path, split: str) -> tuple[GridPart, NDArray
         raise DataError(f"{folder / GRID}: no {split} sentence fits its sound")
     streams = [render_as_recorded(clip, scale, net.speech > 0) for clip, _ in both]
     faces = min(len(s.mels) for s in streams) // 2 * 2
-    voices = torch.from_numpy(np.stack([s.heard(np.arange(faces)) for s in streams]))
+    voices = torch.from_numpy(np.stack([s.teacher_input(np.arange(faces)) for s in streams]))
     outputs = [(net.content(v)[0], net.emotion(v[..., :N_MELS])[0]) for v in voices.split(32)]
     content, emotion = (torch.cat([at_sixty(h[k]) for h in outputs]) for k in (0, 1))
     targets = np.stack([s.targets[:faces] for s in streams]) / arkit_spread()

@@ -82,18 +82,18 @@ def look_at_microphones(
 
 def listen(config: Config, clock: Callable[[], float]) -> Floats:
     """Two seconds (n,) of the microphone, or ``InputError`` if none come."""
-    heard: list[Floats] = []
+    received: list[Floats] = []
     wanted, till = LISTEN * SAMPLE_RATE, clock() + LISTEN + PATIENCE
     with closing(open_source(config.mic, config.queue_ms, config.channel)) as source:
-        while sum(map(len, heard)) < wanted and clock() < till:
+        while sum(map(len, received)) < wanted and clock() < till:
             if (block := source.read(0.1)) is not None:
-                heard.append(block.samples)
-    if not heard:
+                received.append(block.samples)
+    if not received:
         raise InputError(
             f"microphone '{config.mic}' opens but gives no audio: is it unplugged, suspended or "
             "held by another program?"
         )
-    return np.concatenate(heard)
+    return np.concatenate(received)
 
 
 def judge(samples: Floats) -> Finding:

@@ -45,12 +45,12 @@ def send_probe(
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Send the pattern at 60 faces a second and name each pose as it begins."""
-    began, shown = clock(), -1
+    began, displayed = clock(), -1
     try:
         for i, (name, weights) in enumerate(faces()):
             sleep(max(0.0, began + i / FPS - clock()))
-            if i // EACH != shown:
-                shown = i // EACH
+            if i // EACH != displayed:
+                displayed = i // EACH
                 say(name)
             _send(sinks, weights, clock())
     except KeyboardInterrupt:

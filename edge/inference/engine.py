@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import Bundle, Network, Shapes
-from edge.contract import Engine, Floats, MissingError, Tensors, UsageError, cut, shown
+from edge.contract import Engine, Floats, MissingError, Tensors, UsageError, cut, quoted
 from edge.inference.onnx_runtime import load_onnxruntime
 
 log = logging.getLogger("edge")
@@ -71,13 +71,13 @@ class LogOnce:
     """Says a single time that TensorRT is out of the game."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._logged = False
 
     def say(self, why: Exception) -> None:
         """Log it, unless that was done."""
-        if not self._said:
+        if not self._logged:
             log.warning("TensorRT is not used: %s. ONNX Runtime runs instead.", why)
-        self._said = True
+        self._logged = True
 
 
 class FallbackEngine:
@@ -100,7 +100,7 @@ class FallbackEngine:
             return self._engine.step(**inputs)
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Reset the state."""
         try:
             self._engine.reset()
         except MissingError as error:
@@ -175,7 +175,7 @@ class OnnxEngine:
         return self._outputs
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Reset the state."""
         for states in self._states:
             for array in states.values():
                 array[...] = 0
@@ -226,5 +226,5 @@ def _check_shapes(path: Path, session: Any, network: Network) -> None:
 def _differ(path: Path, does: str, found: Shapes, wanted: Shapes) -> str:
     """The first name whose shape differs, because all of them would fill a screen."""
     name = next(n for n in (*found, *wanted) if found.get(n) != wanted.get(n))
-    ours, theirs = shown(wanted.get(name)), shown(found.get(name))
-    return f"{path}: {does} {shown(name)} as {theirs}, but bundle.yaml says {ours}"
+    ours, theirs = quoted(wanted.get(name)), quoted(found.get(name))
+    return f"{path}: {does} {quoted(name)} as {theirs}, but bundle.yaml says {ours}"

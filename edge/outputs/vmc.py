@@ -83,8 +83,8 @@ class Vmc:
         # Vowels share one mouth: together they may not open it more than one would.
         self._vowels = sum(not name.startswith("blink") for name in table)
         whole = len(self._shapes.names) == 52
-        self._moods = [m for m in MOODS if whole and (not old or m in VRM0)]
-        rows = [*table, *self._moods]
+        self._emotions = [m for m in MOODS if whole and (not old or m in VRM0)]
+        rows = [*table, *self._emotions]
         return [VRM0[name] if old else name for name in rows]
 
     def _presets(self, frame: BlendshapeFrame) -> None:
@@ -95,9 +95,9 @@ class Vmc:
         vowels /= max(1.0, float(vowels.sum()))
         values[: len(found)] = found
         values[len(found) : self._count] = 0
-        mood = EMOTIONS.get(frame.emotion or "")
-        if mood in self._moods:
-            values[len(found) + self._moods.index(mood)] = frame.emotion_strength
+        emotion = EMOTIONS.get(frame.emotion or "")
+        if emotion in self._emotions:
+            values[len(found) + self._emotions.index(emotion)] = frame.emotion_strength
 
     def send(self, frame: BlendshapeFrame) -> None:
         """Three datagrams (one of presets, five of both cases), nothing waited for."""

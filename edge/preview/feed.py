@@ -1,4 +1,4 @@
-"""Running faces to browser tabs, and a tab's orders to the running face."""
+"""Running faces to browser tabs, and a tab's commands to the running face."""
 
 from __future__ import annotations
 

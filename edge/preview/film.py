@@ -201,8 +201,8 @@ def write(writer: subprocess.Popen[bytes], data: bytes, out: Path) -> None:
 
 
 def finish(writer: subprocess.Popen[bytes], out: Path) -> None:
-    """No more pictures: wait for ffmpeg, and say what it said if it failed."""
-    said = writer.communicate()[1].decode(errors="replace").strip().splitlines()
+    """No more pictures: wait for ffmpeg, and raise its message if it failed."""
+    output = writer.communicate()[1].decode(errors="replace").strip().splitlines()
     if writer.returncode:
-        why = said[-1] if said else f"status {writer.returncode}"
+        why = output[-1] if output else f"status {writer.returncode}"
         raise InputError(f"--render {out}: ffmpeg failed ({why}); choose another name or place")

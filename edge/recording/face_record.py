@@ -128,17 +128,17 @@ class FaceRecord:
         try:
             self._new = AtomicFile(path)
         except OSError as error:
-            raise self._told(error) from error
+            raise self._config_error(error) from error
         self._write(form.head)
 
-    def _told(self, error: OSError) -> ConfigError:
+    def _config_error(self, error: OSError) -> ConfigError:
         return ConfigError(f"--record {self._path}: {error.strerror}; choose another place")
 
     def _write(self, data: bytes) -> None:
         try:
             self._new.file.write(data)
         except OSError as error:
-            self._failed = self._told(error)
+            self._failed = self._config_error(error)
             self.discard()
 
     def send(self, frame: BlendshapeFrame) -> None:
@@ -155,7 +155,7 @@ class FaceRecord:
             try:
                 self._new.commit()
             except OSError as error:
-                self._failed = self._told(error)
+                self._failed = self._config_error(error)
         if self._failed:
             raise self._failed
 

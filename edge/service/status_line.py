@@ -25,7 +25,7 @@ class AudioCounts(Protocol):
 
     @property
     def dropped(self) -> int:
-        """Blocks of audio forgotten."""
+        """Blocks of audio dropped."""
 
 
 def drops(score: FaceCounts, source: AudioCounts) -> dict[str, int]:
@@ -63,8 +63,8 @@ class StatusLine:
         state = getattr(self._source, "state", "")
         mic = f"microphone {state}; " if state else ""
         if not faces:
-            heard = state == "listening"
-            mic = "microphone listening, no audio; " if heard else "waiting for microphone; "
+            listening = state == "listening"
+            mic = "microphone listening, no audio; " if listening else "waiting for microphone; "
         text = (
             f"{(faces + rested) / max(seconds, 1e-9):.1f} faces/s, latency p50 {p50:.1f} ms, "
             f"p99 {p99:.1f} ms, {rested:.0f} at rest, {dropped:.0f} dropped"

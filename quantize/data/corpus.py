@@ -37,7 +37,7 @@ LEARNED_SHAPES = np.isin(ARKIT_52, LEARNED)
 class Corpus:
     """Training clips, and those it is validated on."""
 
-    spoken: Sequence[LoadedClip]
+    clips: Sequence[LoadedClip]
     """Training clips, as ``TrainingStream.clip`` counts them; clips of shards have no samples."""
     scales: dict[str, Scale]
     """Of each source that pairs a voice with a face."""
@@ -96,19 +96,19 @@ def _recorded(
 ) -> Corpus:
     clips, _ = load([Path(d) for d in data])
     training = [c for c in clips if c.split == "train"]
-    spoken = load_audio(training, out / "phones.json", partial(tqdm, desc="finding phones"))
+    loaded = load_audio(training, out / "phones.json", partial(tqdm, desc="finding phones"))
     learned = fit_scales(training)
-    scales = _paired(fit_scales(training, ARKIT_52) if upper else learned, spoken)
+    scales = _paired(fit_scales(training, ARKIT_52) if upper else learned, loaded)
     held = [c for c in clips if c.split == "validation" and c.audio and c.capture]
     validation = [
         render_as_recorded(s, learned, speech) for s in load_audio(held, out / "phones.json")
     ]
-    make = partial(_render, spoken, scales, rooms, seed, repeat, speech)
-    return Corpus(spoken, scales, validation, make, times)
+    make = partial(_render, loaded, scales, rooms, seed, repeat, speech)
+    return Corpus(loaded, scales, validation, make, times)
 
 
 def _render(
-    spoken: Sequence[LoadedClip],
+    loaded: Sequence[LoadedClip],
     scales: dict[str, Scale],
     rooms: Rooms,
     seed: int,
@@ -116,18 +116,18 @@ def _render(
     speech: bool,
     k: int,
 ) -> TrainingStream:
-    return render_all(spoken, scales, rooms, seed * 1000 + k, repeat, speech)
+    return render_all(loaded, scales, rooms, seed * 1000 + k, repeat, speech)
 
 
-def _paired(scales: dict[str, Scale], spoken: Sequence[LoadedClip]) -> dict[str, Scale]:
+def _paired(scales: dict[str, Scale], loaded: Sequence[LoadedClip]) -> dict[str, Scale]:
     """The scales of the sources that have audio, in the order of their names."""
-    sources = {s.clip.source for s in spoken}
+    sources = {s.clip.source for s in loaded}
     return {source: scales[source] for source in sorted(sources & scales.keys())}
 
 
 def _prepared(folder: Path, repeat: dict[str, int], times: int) -> Corpus:
     record, shards = _note(folder), folder / "shards"
-    spoken = [_clip_of(clip) for clip, _ in read(shards, "train")]
+    loaded = [_clip_of(clip) for clip, _ in read(shards, "train")]
     scales = {
         source: Scale(
             *(np.array(scale[k], np.float32) * LEARNED_SHAPES for k in ("zero", "factor"))
@@ -135,10 +135,10 @@ def _prepared(folder: Path, repeat: dict[str, int], times: int) -> Corpus:
         for source, scale in record["scales"].items()
     }
     held = (_learned_only(stream) for _, stream in read(shards, "validation"))
-    at = {s.clip.id: k for k, s in enumerate(spoken)}
+    at = {s.clip.id: k for k, s in enumerate(loaded)}
     return Corpus(
-        spoken,
-        _paired(scales, spoken),
+        loaded,
+        _paired(scales, loaded),
         [stream for stream in held if stream.live.any()],
         partial(_unpack, shards, at, repeat),
         min(times, record["renditions"]),

@@ -77,5 +77,5 @@ def read_align(path: Path) -> str:
 def read_words(path: Path) -> list[tuple[float, float, str]]:
     """(start, end, word) of a GRID ``.align`` file, in seconds, without its silences."""
     rows = (line.split() for line in path.read_text().splitlines() if line.strip())
-    spoken = ((int(start) / 25_000, int(end) / 25_000, word) for start, end, word in rows)
-    return [row for row in spoken if row[2] not in ("sil", "sp")]
+    aligned = ((int(start) / 25_000, int(end) / 25_000, word) for start, end, word in rows)
+    return [row for row in aligned if row[2] not in ("sil", "sp")]

@@ -71,7 +71,7 @@ class TrainingStream:
     speech: NDArray[np.float16]
     """(T, S) features of ``quantize.data.speech_encoder``; S is 0 where nobody asked for them."""
 
-    def heard(self, at: NDArray[np.int64]) -> Floats:
+    def teacher_input(self, at: NDArray[np.int64]) -> Floats:
         """(..., N_MELS + S) features of a teacher at faces ``at``."""
         return np.concatenate([self.mels[at], self.speech[at].astype(np.float32)], axis=-1)
 

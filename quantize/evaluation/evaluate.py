@@ -37,7 +37,7 @@ def faces_of(path: Path, clips: Sequence[TestClip]) -> dict[str, Floats]:
     return NETWORKS[kind](checkpoint, clips)
 
 
-def heard(clip: TestClip, faces: int, speech: int = 0) -> Floats:
+def features_of(clip: TestClip, faces: int, speech: int = 0) -> Floats:
     """(faces, N_MELS + speech) features; as if silence followed where the clip ends sooner."""
     rest = face_end(faces - 1) - len(clip.samples)
     samples = np.concatenate([clip.samples, np.zeros(max(0, rest), np.float32)])
@@ -58,7 +58,7 @@ def of_student(checkpoint: Path, clips: Sequence[TestClip]) -> dict[str, Floats]
     choice = student.config.at(late)
     found = {}
     for clip in clips:
-        mels = torch.from_numpy(heard(clip, clip.faces + late))[None]
+        mels = torch.from_numpy(features_of(clip, clip.faces + late))[None]
         with torch.no_grad():
             weights, _, _ = student(mels, choice, student.initial_state())
         found[clip.id] = weights[0, late:].numpy()
@@ -71,7 +71,7 @@ def of_teacher(checkpoint: Path, clips: Sequence[TestClip]) -> dict[str, Floats]
     from quantize.training.inference import faces_of
 
     net = open_run(checkpoint, "teacher", Teacher, TeacherConfig)
-    return {t.id: faces_of(net, heard(t, t.faces, net.speech)) for t in clips}
+    return {t.id: faces_of(net, features_of(t, t.faces, net.speech)) for t in clips}
 
 
 def of_teachers(checkpoints: Sequence[Path], clips: Sequence[TestClip]) -> Faces:

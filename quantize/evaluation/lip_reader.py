@@ -104,9 +104,9 @@ class LipReader:
         features = self._features(sentences)
         right = []
         for place, discriminant in enumerate(self._places):
-            said = [s.words[place][2] for s in sentences]
+            truth = [s.words[place][2] for s in sentences]
             read = discriminant.choose(features[:, place])
-            right.append([a == b for a, b in zip(read, said, strict=True)])
+            right.append([a == b for a, b in zip(read, truth, strict=True)])
         return np.array(right).T
 
     def by_talker(self, sentences: Sequence[SpokenSentence]) -> dict[str, float]:

@@ -18,7 +18,7 @@ class StudentRun:
     seed: int = 0
     epochs: int = 60
     renditions: int = 12
-    """How many times the corpus is spoken anew; epochs cycle through them."""
+    """How many times the corpus is rendered anew; epochs cycle through them."""
     repeat: dict[str, int] = field(default_factory=lambda: {"facegood": 3})
     """How often a source is used in one rendition, where not once."""
     batch: int = 24

@@ -114,7 +114,7 @@ class TeacherBatches:
         return parts
 
     def _features(self, at: NDArray[np.int64]) -> Tensor:
-        features = torch.from_numpy(self._stream.heard(at))
+        features = torch.from_numpy(self._stream.teacher_input(at))
         return mask_spans(features) if self.run.augment else features
 
     def _speech_losses(self, net: nn.Module, rng: Rng, rows: slice) -> dict[str, Tensor]:

@@ -57,7 +57,7 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
     training = [c for c in clips if c.split == "train"]
     captures = motion(training, training)
     if run.teacher:
-        captures = with_spoken(captures, training, Path(run.teacher), run.seed)
+        captures = with_predicted(captures, training, Path(run.teacher), run.seed)
     held_clips = [c for c in clips if c.split == "validation"]
     held = motion(held_clips, training) if any(c.capture for c in held_clips) else captures
     pools = [np.flatnonzero(captures.source[:-WINDOW] == k) for k in np.unique(captures.source)]
@@ -86,7 +86,7 @@ def train_codebook(run: CodebookRun, out: Path) -> nn.Module:
     return fit(net, out, schedule, losses, judge)
 
 
-def with_spoken(captured: Motion, clips: Sequence[Clip], teacher: Path, seed: int) -> Motion:
+def with_predicted(captured: Motion, clips: Sequence[Clip], teacher: Path, seed: int) -> Motion:
     """Captures, and a teacher's faces of all clips with sound (any emotion), as one system.
 
     Codes of captures alone lose what a teacher predicts: its lips of unseen voices fell from .72 to

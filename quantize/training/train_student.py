@@ -71,14 +71,14 @@ def teacher_targets(run: StudentRun, out: Path, corpus: Corpus) -> TeacherTarget
         raise ConfigError("a student of teachers needs 'codebook' and 'embedding' too: distil")
     path = out / "teacher_targets.npz"
     if not path.exists():
-        if not len(corpus.spoken[0].samples):
+        if not len(corpus.clips[0].samples):
             raise DataError("shards hold no sound for the teachers; distil from recordings")
         networks = TeacherNetworks(
             [open_run(Path(path), "teacher", Teacher, TeacherConfig) for path in run.teacher],
             _codebook(run),
             _embedding(run),
         )
-        compute_targets(corpus.spoken, networks, corpus.scales).save(path)
+        compute_targets(corpus.clips, networks, corpus.scales).save(path)
     return TeacherTargets.load(path)
 
 
@@ -111,7 +111,7 @@ def fit_student(
     teachers: TeacherTargets | None,
 ) -> Student:
     """The running average of ``student``, trained on all windows of all epochs."""
-    windows = StudentWindows(run, renditions, corpus.spoken, teachers)
+    windows = StudentWindows(run, renditions, corpus.clips, teachers)
     steps = windows.steps
     schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
 
@@ -132,7 +132,7 @@ def condition_student(
     teachers: TeacherTargets | None,
 ) -> None:
     """``learn_conditioning`` on windows of the same streams, some with their words."""
-    windows = StudentWindows(run, renditions, corpus.spoken, teachers, WORDED)
+    windows = StudentWindows(run, renditions, corpus.clips, teachers, WORDED)
     losses = StudentLosses(windows, student, teachers)
     learn_conditioning(student, losses, run.conditioning_epochs * windows.steps, run.batch)
 
@@ -145,7 +145,7 @@ def name_emotions(
     teachers: TeacherTargets,
 ) -> None:
     """``train_emotion_head`` on the first renditions of the acted clips."""
-    names = [one.clip.emotion for one in corpus.spoken]
+    names = [one.clip.emotion for one in corpus.clips]
     labels = np.array([EMOTIONS.index(n) if n in EMOTIONS else UNKNOWN for n in names])
     times = min(run.renditions, run.epochs, ACTED)
     acted = (renditions.captured(k) for k in range(times))

@@ -29,9 +29,9 @@ def train_teacher(run: TeacherRun, out: Path) -> nn.Module:
     times, text = min(run.renditions, run.epochs), run.model.text
     speech = run.model.content.speech > 0
     corpus = read_corpus(run.data, out, run.noise, run.seed, run.repeat, times, text, speech)
-    words = embed_clips(corpus.spoken, out / "words.npz") if text else None
+    words = embed_clips(corpus.clips, out / "words.npz") if text else None
     with Renditions(out / "renditions", corpus.make, corpus.times) as renditions:
-        batches = TeacherBatches(run, corpus.spoken, renditions, list(corpus.scales), words)
+        batches = TeacherBatches(run, corpus.clips, renditions, list(corpus.scales), words)
         steps = batches.steps
         schedule = Schedule(steps * run.epochs, run.batch, run.rate, every=steps, seed=run.seed)
 
@@ -46,7 +46,7 @@ def score(net: Teacher, validation: Sequence[TrainingStream]) -> dict[str, float
     """Mean r of the jaw and of the other live channels on clips held back."""
     jaw, rows = INDEX["jawOpen"], []
     for clip in validation:
-        predicted = torch.from_numpy(faces_of(net, clip.heard(np.arange(len(clip.mels)))))
+        predicted = torch.from_numpy(faces_of(net, clip.teacher_input(np.arange(len(clip.mels)))))
         r = correlation(predicted, torch.from_numpy(clip.targets)).numpy()
         live = clip.live[0] & (np.arange(52) != jaw)
         rows.append((r[jaw], r[live].mean()))

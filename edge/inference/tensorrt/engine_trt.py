@@ -160,7 +160,7 @@ class TensorrtEngine:
         return self._outputs
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Reset the state."""
         self._cuda.enter()
         for states in self._states:
             for address, shape in states.values():
