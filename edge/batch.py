@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge.audio import audio_file as audio
+from edge.audio.audio_folder import find_audio
 from edge.audio.capture import file_blocks
 from edge.bundle import DEFAULT, PRECISIONS, Bundle
 from edge.bundle_reader import read_bundle
@@ -151,32 +151,6 @@ def _up_to_date(goal: Path, source: Path, form: str) -> bool:
             f"{goal}: there already, {found}; choose another --out, or --force to overwrite it"
         )
     return goal.stat().st_mtime >= source.stat().st_mtime
-
-
-def find_audio(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The audio files in a folder and below, by name, and the other files.
-
-    Hidden files are neither. Raises ``InputError`` if there is no audio, or no permission to look.
-    """
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder}: no such folder; for a file use edge-run --offline --record")
-    files = [
-        Path(place, name)
-        for place, _, names in os.walk(folder, onerror=_not_permitted)
-        for name in sorted(names)
-        if not name.startswith(".")
-    ]
-    found = sorted(p for p in files if p.suffix.lower() in audio.SUFFIXES and p.is_file())
-    if not found:
-        raise InputError(f"{folder}: no audio in it ({', '.join(audio.SUFFIXES)})")
-    return found, sorted(p for p in files if p.suffix.lower() not in audio.SUFFIXES)
-
-
-def _not_permitted(error: OSError) -> None:
-    raise InputError(
-        f"{error.filename}: {(error.strerror or 'cannot be read').lower()}; give this user the "
-        "right to read the folder"
-    ) from error
 
 
 def _tell_left_out(left: Sequence[Path], folder: Path) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import yaml
 
-from edge.contract import INDEX, ConfigError, cut, quoted
+from edge.config_values import read_section, require_known
+from edge.contract import INDEX, ConfigError, quoted
 from edge.emotion import emotion_named
 from edge.safe_yaml import read_yaml
 
@@ -119,11 +118,13 @@ def read_config(path: Path) -> Config:
 
 def parse(raw: Any, where: str) -> Config:
     """Plain data to ``Config``, refusing what is not its own; ``where`` begins every message."""
-    config: Config = _at_home(_section(Config, raw, where, ""))
+    config: Config = _at_home(read_section(Config, raw, where, ""))
     if not config.mic.strip():
         raise ConfigError(f"{where}: mic: an empty name; give default, a name, an index or a file")
     for shape in config.gains:
-        _known(shape, list(INDEX), f"{where}: gains: unknown shape", "see edge-run --list-shapes")
+        require_known(
+            shape, list(INDEX), f"{where}: gains: unknown shape", "see edge-run --list-shapes"
+        )
     if config.emotion.name is not None:
         try:
             emotion_named(config.emotion.name)
@@ -164,73 +165,6 @@ def dump(config: Config) -> str:
 def changed(old: Config, new: Config) -> list[str]:
     """Names of the top-level keys that differ."""
     return [f.name for f in fields(Config) if getattr(old, f.name) != getattr(new, f.name)]
-
-
-def _section(kind: Any, raw: Any, where: str, path: str) -> Any:
-    if not isinstance(raw, Mapping):
-        at = f"{where}: {path}" if path else where
-        raise ConfigError(f"{at}: expected 'key: value' lines, found {type(raw).__name__}")
-    kinds = get_type_hints(kind, include_extras=True)
-    values: dict[str, Any] = {}
-    for key, value in raw.items():
-        full = f"{path}.{_word(key)}" if path else _word(key)
-        _known(key, list(kinds), f"{where}: unknown key", f"known: {', '.join(kinds)}", full)
-        values[key] = _fit(value, kinds[key], where, full)
-    return kind(**values)
-
-
-def _known(key: Any, known: list[str], what: str, otherwise: str, full: str = "") -> None:
-    if key not in known:
-        near = difflib.get_close_matches(_word(key), known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else otherwise
-        raise ConfigError(f"{what} '{full or _word(key)}'; {hint}")
-
-
-def _word(key: Any) -> str:
-    """A key in a message, without the quotes of a value."""
-    return cut(key) if isinstance(key, str) else quoted(key)
-
-
-def _fit(value: Any, kind: Any, where: str, path: str) -> Any:
-    if get_origin(kind) in (Union, UnionType):
-        if value is None:
-            return None
-        kind = next(k for k in get_args(kind) if k is not type(None))
-    if is_dataclass(kind):
-        return _section(kind, value, where, path)
-    if get_origin(kind) is tuple:
-        rows = [value] if isinstance(value, str) else value
-        if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
-            raise ConfigError(f"{where}: {path}: expected a list of strings, found {quoted(value)}")
-        return tuple(_scalar(row, str, f"{where}: {path}") for row in rows)
-    if get_origin(kind) not in (Annotated, Literal) and get_origin(kind) is not None:
-        if not isinstance(value, Mapping):
-            raise ConfigError(
-                f"{where}: {path}: expected 'name: number' lines, found {quoted(value)}"
-            )
-        return {
-            k: _fit(v, get_args(kind)[1], where, f"{path}.{_word(k)}") for k, v in value.items()
-        }
-    return _scalar(value, kind, f"{where}: {path}")
-
-
-def _scalar(value: Any, kind: Any, where: str) -> Any:
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            choice = ", ".join(get_args(kind))
-            raise ConfigError(f"{where}: expected {choice}, found {quoted(value)}")
-        return value
-    span = None
-    if get_origin(kind) is Annotated:
-        kind, span = get_args(kind)
-    if type(value) is not kind and not (kind is float and type(value) is int):
-        raise ConfigError(f"{where}: expected {kind.__name__}, found {quoted(value)}")
-    if kind is str and "\0" in value:  # no file and no device can have it in its name
-        raise ConfigError(f"{where}: a zero byte in {quoted(value)}")
-    # Written so that NaN is out of range.
-    if span and not span.low <= value <= span.high:
-        raise ConfigError(f"{where}: expected {span.low} to {span.high}, found {quoted(value)}")
-    return kind(value)
 
 
 def _check_control(control: ControlSettings, where: str) -> None:

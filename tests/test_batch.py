@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge.batch import find_audio, main
+from edge.audio.audio_folder import find_audio
+from edge.batch import main
 from edge.contract import SAMPLE_RATE, Floats, InputError
 from tests.fakes import ROOT
 

@@ -11,25 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.audio.devices import (
-    PULSE_KEYS,
+from edge.audio.devices import PULSE_KEYS, choose
+from edge.audio.microphone import STUCK, DeviceSearch, Microphone
+from edge.audio.portaudio import (
     _spare_shared_memory,
-    choose,
     loud,
     pulse_config,
     quiet,
     restart,
     surroundings,
 )
-from edge.audio.microphone import (
-    FIRST,
-    LOST,
-    STUCK,
-    ArrivalClock,
-    DeviceSearch,
-    LevelMeter,
-    Microphone,
-)
+from edge.audio.portaudio_stream import FIRST, LOST, ArrivalClock, LevelMeter
 from edge.contract import SAMPLE_RATE, InputError, MissingError
 
 
@@ -323,7 +315,7 @@ def test_devices_are_listed_anew_after_a_change_and_otherwise_seldom() -> None:
 def test_a_card_or_a_server_s_socket_that_appears_changes_the_surroundings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.audio.devices.CARDS", tmp_path / "cards")
+    monkeypatch.setattr("edge.audio.portaudio.CARDS", tmp_path / "cards")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     nothing = surroundings()
     assert surroundings() == nothing

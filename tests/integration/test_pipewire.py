@@ -19,8 +19,8 @@ import pytest
 
 from benchmarks.runtime.faults import FAULTS
 from benchmarks.runtime.sound_server import SoundServer, missing_tools, voice
-from edge.audio.devices import import_sounddevice, quiet, restart
 from edge.audio.microphone import Microphone
+from edge.audio.portaudio import import_sounddevice, quiet, restart
 from edge.contract import InputError
 
 
