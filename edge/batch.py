@@ -72,7 +72,7 @@ def record_faces(
 
 
 class Batch:
-    """Does one file after another and keeps the score; each has its own fresh start."""
+    """Does one file after another and counts them; each has its own fresh start."""
 
     def __init__(self, out: Path, form: str, config: Config, force: bool = False) -> None:
         """``MissingError`` or ``UsageError`` where no face could be made."""

@@ -55,7 +55,7 @@ def ping(sender: socket.socket, port: int) -> dict[str, Any]:
 
 def test_a_ping_is_answered_to_its_sender(port: int, sender: socket.socket) -> None:
     desk = Desk()
-    listener = ControlListener(desk.orders, ControlSettings(port=port))
+    listener = ControlListener(desk.commands, ControlSettings(port=port))
     try:
         assert listener.address == ("127.0.0.1", port)
         sender.sendto(message("/edge/mute"), ("127.0.0.1", port))
@@ -64,13 +64,13 @@ def test_a_ping_is_answered_to_its_sender(port: int, sender: socket.socket) -> N
         assert desk.pipeline.face.muted
     finally:
         listener.close()
-    again = ControlListener(desk.orders, ControlSettings(port=port))  # the port is free again
+    again = ControlListener(desk.commands, ControlSettings(port=port))  # the port is free again
     again.close()
 
 
 def test_what_is_longer_than_the_buffer_is_oversized(port: int, sender: socket.socket) -> None:
     desk = Desk()
-    listener = ControlListener(desk.orders, ControlSettings(port=port))
+    listener = ControlListener(desk.commands, ControlSettings(port=port))
     try:
         sender.sendto(message("/edge/text", "w" * 5000), ("127.0.0.1", port))
         sender.sendto(b"", ("127.0.0.1", port))
@@ -84,7 +84,7 @@ def test_every_datagram_of_a_flood_is_counted(port: int, sender: socket.socket) 
     desk = Desk()
     row = message("/edge/mute", 0)
     bundle = b"#bundle\0" + b"\0" * 8 + (struct.pack(">i", len(row)) + row) * 8
-    listener = ControlListener(desk.orders, ControlSettings(port=port))
+    listener = ControlListener(desk.commands, ControlSettings(port=port))
     try:
         for _ in range(1000):
             sender.sendto(bundle, ("127.0.0.1", port))
@@ -101,7 +101,7 @@ def test_every_datagram_of_a_flood_is_counted(port: int, sender: socket.socket) 
         refused = ping(sender, port)["refused"]
     finally:
         listener.close()
-    bundles = (desk.orders.accepted - 2) // 8
+    bundles = (desk.commands.accepted - 2) // 8
     assert refused["flood"] > 500
     assert bundles > 0
     assert abs(bundles + refused["flood"] - 1000) <= 100  # lost pings are counted too
@@ -119,7 +119,7 @@ def need_ipv6() -> None:
 def test_whatever_localhost_means_to_a_client_control_hears_it(port: int, host: str) -> None:
     need_ipv6()
     desk = Desk(allow=("192.0.2.1",))
-    listener = ControlListener(desk.orders, ControlSettings(host, port, ("192.0.2.1",)))
+    listener = ControlListener(desk.commands, ControlSettings(host, port, ("192.0.2.1",)))
     try:
         for family, here in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
             with socket.socket(family, socket.SOCK_DGRAM) as client:
@@ -128,14 +128,14 @@ def test_whatever_localhost_means_to_a_client_control_hears_it(port: int, host: 
                 assert client.recvfrom(65536)[0] == b"/edge/pong\0\0,\0\0\0"
     finally:
         listener.close()
-    assert "source" not in desk.orders.refused
+    assert "source" not in desk.commands.refused
 
 
 def test_a_taken_ipv6_loopback_leaves_the_other(port: int, sender: socket.socket) -> None:
     need_ipv6()
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
         other.bind(("::1", port))
-        listener = ControlListener(Desk().orders, ControlSettings(port=port))
+        listener = ControlListener(Desk().commands, ControlSettings(port=port))
         try:
             ping(sender, port)
         finally:
@@ -149,7 +149,7 @@ def test_control_outlives_what_a_datagram_breaks(port: int, sender: socket.socke
         raise RuntimeError("can't start new thread")
 
     desk.live.mute = broken  # type: ignore[method-assign]
-    listener = ControlListener(desk.orders, ControlSettings(port=port))
+    listener = ControlListener(desk.commands, ControlSettings(port=port))
     try:
         for _ in range(3):
             sender.sendto(message("/edge/mute"), ("127.0.0.1", port))
@@ -162,7 +162,7 @@ def test_a_taken_port_is_named(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", port))
         with pytest.raises(MissingError, match=f"control port {port} on 127.0.0.1 .*--control off"):
-            ControlListener(Desk().orders, ControlSettings(port=port))
+            ControlListener(Desk().commands, ControlSettings(port=port))
 
 
 def test_a_port_that_was_asked_for_must_be_free(

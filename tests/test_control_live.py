@@ -106,7 +106,7 @@ def test_reloads_are_at_least_a_second_apart(caplog: pytest.LogCaptureFixture) -
     for at, reason in ((0.0, 0), (0.5, 1), (0.9, 2), (1.1, 2)):
         desk.now = at
         desk.say("/edge/reload")
-        assert desk.orders.refused["reload"] == reason
+        assert desk.commands.refused["reload"] == reason
     assert sum("without --config" in text for text in caplog.messages) == 1
 
 

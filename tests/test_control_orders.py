@@ -93,16 +93,16 @@ class Desk:
             lambda: self.now,
         )
         status: Status = lambda: {"at": self.now, "pending": self.live.pending}  # noqa: E731
-        self.orders = ControlCommands(self.live, status, allow, lambda: self.now)
+        self.commands = ControlCommands(self.live, status, allow, lambda: self.now)
 
     def say(self, address: str, *values: float | int | str) -> None:
         """One message, and the next face."""
-        self.orders.take(message(address, *values), HERE)
+        self.commands.take(message(address, *values), HERE)
         self.live.inbox.drain()
 
     def status(self) -> dict[str, Any]:
         self.now += 1
-        answer = self.orders.take(message("/edge/ping"), HERE)[1][1]
+        answer = self.commands.take(message("/edge/ping"), HERE)[1][1]
         found: dict[str, Any] = json.loads(answer[answer.index(b"{") :].rstrip(b"\0"))
         return found
 
@@ -135,12 +135,12 @@ def test_every_command_takes_effect() -> None:
     assert [row["on"] for row in desk.outputs.listed()] == [True, False]
     desk.say("/edge/output/2/enable")
     assert [row["on"] for row in desk.outputs.listed()] == [True, True]
-    assert not desk.orders.refused
+    assert not desk.commands.refused
 
 
 def test_nothing_changes_before_the_next_face() -> None:
     desk = Desk()
-    desk.orders.take(message("/edge/mute"), HERE)
+    desk.commands.take(message("/edge/mute"), HERE)
     assert not desk.pipeline.face.muted
     desk.live.inbox.drain()
     assert desk.pipeline.face.muted
@@ -165,7 +165,7 @@ def test_words_and_a_style_reach_a_bundle_that_knows_them() -> None:
     desk.say("/edge/style", "calm", 0.7)
     assert describe(desk.live, RunStats(), FakeSource(FakeClock(), []))["style"] == ["calm", 0.7]
     desk.say("/edge/style", "clam", 0.5)
-    assert desk.orders.refused == {"value": 1}
+    assert desk.commands.refused == {"value": 1}
     assert desk.pipeline.conditioning.style == ("calm", pytest.approx(0.7))
 
 
@@ -207,21 +207,21 @@ def test_auto_follows_the_voice_where_the_bundle_hears_one_and_a_name_ends_it() 
 
 def test_a_ping_is_answered_with_its_arguments_and_the_status() -> None:
     desk = Desk()
-    spent, answers = desk.orders.take(message("/edge/ping", 7, "x", 0.5), HERE)
+    spent, answers = desk.commands.take(message("/edge/ping", 7, "x", 0.5), HERE)
     assert spent == 1
     assert answers[0] == b"/edge/pong\0\0,isf\0\0\0\0\0\0\0\7x\0\0\0\x3f\0\0\0"
     assert answers[1].startswith(b"/edge/status\0\0\0\0,s\0\0{")
     big = b"/edge/ping\0\0,hdf\0\0\0\0" + struct.pack(">qdf", 2**40, math.inf, math.nan)
-    assert desk.orders.take(big, HERE)[1][0] == b"/edge/pong\0\0,\0\0\0"
+    assert desk.commands.take(big, HERE)[1][0] == b"/edge/pong\0\0,\0\0\0"
 
 
 def test_a_status_is_made_at_most_ten_times_a_second() -> None:
     desk = Desk()
-    first = desk.orders.take(message("/edge/ping"), HERE)[1][1]
+    first = desk.commands.take(message("/edge/ping"), HERE)[1][1]
     desk.now = 0.05
-    assert desk.orders.take(message("/edge/ping"), HERE)[1][1] is first
+    assert desk.commands.take(message("/edge/ping"), HERE)[1][1] is first
     desk.now = 0.15
-    assert b'"at": 0.15' in desk.orders.take(message("/edge/ping"), HERE)[1][1]
+    assert b'"at": 0.15' in desk.commands.take(message("/edge/ping"), HERE)[1][1]
 
 
 NAN, INF = math.nan, math.inf
@@ -269,36 +269,36 @@ def test_what_cannot_be_done_is_counted_and_changes_nothing(
     reason: str, address: str, values: tuple[Value, ...]
 ) -> None:
     desk = Desk()
-    desk.orders.take(message(address, *values), HERE)
-    assert dict(desk.orders.refused) == {reason: 1}
+    desk.commands.take(message(address, *values), HERE)
+    assert dict(desk.commands.refused) == {reason: 1}
     assert len(desk.live.inbox._calls) == 0
-    assert desk.orders.accepted == 0
+    assert desk.commands.accepted == 0
     assert desk.status()["refused"] == {reason: 1, "queue": 0}
 
 
 def test_malformed_and_oversized_datagrams_are_counted() -> None:
     desk = Desk()
-    desk.orders.take(b"\0\1\2", HERE)
-    desk.orders.take(b"/" * MOST_BYTES, HERE, cut=True)
-    assert dict(desk.orders.refused) == {"malformed": 1, "oversized": 1}
+    desk.commands.take(b"\0\1\2", HERE)
+    desk.commands.take(b"/" * MOST_BYTES, HERE, cut=True)
+    assert dict(desk.commands.refused) == {"malformed": 1, "oversized": 1}
 
 
 def test_one_bad_message_of_a_bundle_does_not_stop_the_others() -> None:
     desk = Desk()
     rows = [message("/edge/gain", "jawOpen", NAN), message("/edge/mute")]
     data = b"#bundle\0" + b"\0" * 8 + b"".join(struct.pack(">i", len(r)) + r for r in rows)
-    assert desk.orders.take(data, HERE)[0] == 2
+    assert desk.commands.take(data, HERE)[0] == 2
     desk.live.inbox.drain()
     assert desk.pipeline.face.muted
-    assert desk.orders.refused["value"] == 1
+    assert desk.commands.refused["value"] == 1
 
 
 @pytest.mark.parametrize("sender", ["192.0.2.7", "::ffff:192.0.2.7"])
 def test_ipv4_behind_an_ipv6_socket_is_ipv4(sender: str) -> None:
     for row in ("192.0.2.0/24", "::ffff:192.0.2.0/120"):
-        assert Desk(allow=(row,)).orders.take(message("/edge/ping"), sender)[1], row
-    assert not Desk(allow=("192.0.3.0/24",)).orders.take(message("/edge/ping"), sender)[1]
-    assert Desk().orders.take(message("/edge/ping"), "::ffff:127.0.0.1")[1]
+        assert Desk(allow=(row,)).commands.take(message("/edge/ping"), sender)[1], row
+    assert not Desk(allow=("192.0.3.0/24",)).commands.take(message("/edge/ping"), sender)[1]
+    assert Desk().commands.take(message("/edge/ping"), "::ffff:127.0.0.1")[1]
 
 
 @pytest.mark.parametrize(
@@ -326,22 +326,23 @@ def test_answers_to_other_machines_are_at_most_ten_times_the_question() -> None:
     for letters in (0, 4, 40, 100, 200, 400, 1900):
         asked = message("/edge/ping", *["x" * letters] * bool(letters))
         for question in (asked, b"#bundle\0" + bytes(8) + struct.pack(">i", len(asked)) + asked):
-            answers = desk.orders.take(question, "192.0.2.7")[1]
+            answers = desk.commands.take(question, "192.0.2.7")[1]
             assert sum(map(len, answers)) <= 10 * len(question)
             assert answers[0].startswith(b"/edge/pong\0")
             assert (len(answers) == 2) == (letters >= 200)
-    assert desk.orders.refused["answer"] == 8
-    assert len(desk.orders.take(message("/edge/ping"), HERE)[1]) == 2  # nobody forges this machine
+    assert desk.commands.refused["answer"] == 8
+    # Nobody forges this machine.
+    assert len(desk.commands.take(message("/edge/ping"), HERE)[1]) == 2
 
 
 def test_only_this_machine_and_those_allowed_may_send() -> None:
     desk = Desk(allow=("10.1.0.0/16", "192.168.1.9"))
     for sender in ("10.1.2.3", "192.168.1.9", HERE, "::1"):
-        assert desk.orders.take(message("/edge/ping"), sender)[1]
-    assert not desk.orders.refused
+        assert desk.commands.take(message("/edge/ping"), sender)[1]
+    assert not desk.commands.refused
     for sender in ("10.2.0.1", "192.168.1.8", "fe80::1%eth0"):
-        assert not desk.orders.take(message("/edge/ping"), sender)[1]
-    assert dict(desk.orders.refused) == {"source": 3}
+        assert not desk.commands.take(message("/edge/ping"), sender)[1]
+    assert dict(desk.commands.refused) == {"source": 3}
 
 
 def test_each_reason_is_logged_once_and_the_log_stays_plain(
@@ -349,17 +350,17 @@ def test_each_reason_is_logged_once_and_the_log_stays_plain(
 ) -> None:
     desk = Desk()
     for _ in range(50):
-        desk.orders.take(message("/edge/\x1b[2J\nnew line"), HERE)
+        desk.commands.take(message("/edge/\x1b[2J\nnew line"), HERE)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].isprintable()
-    assert desk.orders.refused["address"] == 50
+    assert desk.commands.refused["address"] == 50
 
 
 def test_a_full_inbox_forgets_the_oldest_and_counts() -> None:
     desk = Desk()
     for _ in range(DEPTH + 5):
-        desk.orders.take(message("/edge/mute", 0), HERE)
-    desk.orders.take(message("/edge/mute", 1), HERE)
+        desk.commands.take(message("/edge/mute", 0), HERE)
+    desk.commands.take(message("/edge/mute", 1), HERE)
     assert desk.live.inbox.dropped == 6
     assert desk.status()["refused"]["queue"] == 6
     while desk.live.inbox._calls:
@@ -370,7 +371,7 @@ def test_a_full_inbox_forgets_the_oldest_and_counts() -> None:
 def test_a_face_waits_for_a_few_commands_only() -> None:
     desk = Desk()
     for _ in range(DEPTH):
-        desk.orders.take(message("/edge/mute", 0), HERE)
+        desk.commands.take(message("/edge/mute", 0), HERE)
     desk.live.inbox.drain()
     assert len(desk.live.inbox._calls) == DEPTH - 16
 
@@ -393,8 +394,8 @@ def test_any_command_with_any_values_is_done_or_counted(
     for word, values in rows:
         desk.now += 2
         desk.say(f"/edge/{word}", *values)
-    assert desk.orders.accepted + sum(desk.orders.refused.values()) == len(rows)
-    weights, _ = desk.pipeline.face.shape(desk.pipeline.face._rest, True)
+    assert desk.commands.accepted + sum(desk.commands.refused.values()) == len(rows)
+    weights, _ = desk.pipeline.face.shape(desk.pipeline.face._rest, -20.0)
     assert ((weights >= 0) & (weights <= 1)).all()
 
 
@@ -410,9 +411,9 @@ def test_changed_commands_are_done_or_counted() -> None:
         data = bytearray(rng.choice(whole))
         for _ in range(rng.randrange(3)):
             data[rng.randrange(len(data))] = rng.randrange(256)
-        spent, answers = desk.orders.take(bytes(data), HERE)
+        spent, answers = desk.commands.take(bytes(data), HERE)
         assert (spent, answers) == (1, [])
         desk.live.inbox.drain()
-    assert desk.orders.accepted + sum(desk.orders.refused.values()) == 10_000
-    assert {"malformed", "address", "types", "value"} <= set(desk.orders.refused)
-    assert desk.orders.accepted > 3000
+    assert desk.commands.accepted + sum(desk.commands.refused.values()) == 10_000
+    assert {"malformed", "address", "types", "value"} <= set(desk.commands.refused)
+    assert desk.commands.accepted > 3000

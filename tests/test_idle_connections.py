@@ -25,7 +25,7 @@ from tests.test_control_orders import Desk
 prometheus = pytest.importorskip("edge.service.prometheus")
 
 
-class Score:
+class Stats:
     faces = rested = 0
 
     def latency_ms(self) -> tuple[float, float]:
@@ -66,7 +66,7 @@ def idle(stack: ExitStack, port: int, count: int, said: bytes = b"") -> None:
 @pytest.fixture
 def metrics() -> Iterator[Any]:
     pytest.importorskip("prometheus_client", reason="THE METRICS WERE NOT TRIED: not installed")
-    page = prometheus.MetricsPage(0, Score(), Source())
+    page = prometheus.MetricsPage(0, Stats(), Source())
     yield page
     page.close()
 
@@ -111,7 +111,7 @@ def test_no_name_server_is_asked_for_the_name_of_the_page(
 ) -> None:
     pytest.importorskip("prometheus_client", reason="THE METRICS WERE NOT TRIED: not installed")
     monkeypatch.setattr(socket, "getfqdn", None)
-    prometheus.MetricsPage(0, Score(), Source()).close()
+    prometheus.MetricsPage(0, Stats(), Source()).close()
 
 
 def no_thread(self: threading.Thread) -> None:
@@ -171,15 +171,15 @@ def test_a_reload_whose_file_makes_anything_fail_leaves_the_old_configuration(
 
 def test_the_control_thread_outlives_any_exception(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
-    orders = ControlCommands(desk.live, dict)
-    take = orders.take
+    commands = ControlCommands(desk.live, dict)
+    take = commands.take
 
     def broken(data: bytes, sender: str, cut: bool = False) -> tuple[int, list[bytes]]:
         if data == b"break":
             raise KeyError("a fault of ours")
         return take(data, sender, cut)
 
-    orders.take = broken  # type: ignore[method-assign]
+    commands.take = broken  # type: ignore[method-assign]
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
@@ -187,13 +187,13 @@ def test_the_control_thread_outlives_any_exception(caplog: pytest.LogCaptureFixt
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        with closing(ControlListener(orders, ControlSettings(port=port))):
+        with closing(ControlListener(commands, ControlSettings(port=port))):
             client.settimeout(5)
             for _ in range(3):
                 client.sendto(b"break", ("127.0.0.1", port))
             client.sendto(message("/edge/ping", 7), ("127.0.0.1", port))
             assert b"/edge/pong" in client.recv(2048)
-    assert orders.refused["error"] == 3
+    assert commands.refused["error"] == 3
     assert caplog.text.count("a fault of ours") == 1
 
 

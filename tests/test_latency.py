@@ -95,9 +95,9 @@ def block(n: int, captured_at: float, start: int | None = None) -> AudioBlock:
 def play(
     script: list[tuple[float, AudioBlock | None]], lookahead: int = 0
 ) -> tuple[RunStats, Sink]:
-    clock, score, sink = Clock(), RunStats(), Sink()
-    run(Script(clock, script), pipeline(lookahead), [sink], threading.Event(), score, clock)
-    return score, sink
+    clock, stats, sink = Clock(), RunStats(), Sink()
+    run(Script(clock, script), pipeline(lookahead), [sink], threading.Event(), stats, clock)
+    return stats, sink
 
 
 def on_time(blocks: int) -> list[tuple[float, AudioBlock | None]]:
@@ -107,9 +107,9 @@ def on_time(blocks: int) -> list[tuple[float, AudioBlock | None]]:
 def test_latency_counts_from_the_sample_that_completes_the_face_not_from_its_block() -> None:
     # One block of 300 samples completes face 0 at sample 266, 34 samples before its end.
     samples = np.zeros(300, np.float32)
-    score, sink = play([(0.02, AudioBlock(samples, 0, 100.02))])
+    stats, sink = play([(0.02, AudioBlock(samples, 0, 100.02))])
     assert sink.frames[0].captured_at == pytest.approx(100.02 - 34 / 16000)
-    assert score.total == pytest.approx(34 / 16000)
+    assert stats.total == pytest.approx(34 / 16000)
 
 
 def test_a_face_past_the_deadline_is_dropped_and_counted_and_the_next_one_is_sent() -> None:
@@ -118,11 +118,11 @@ def test_a_face_past_the_deadline_is_dropped_and_counted_and_the_next_one_is_sen
     for n in range(100, 112):
         script.append((1.0 if n == 100 else 0.0, block(n, 100 + (n + 1) * 0.01)))
     script += [(0.01, block(n, 102.0 + (n - 111) * 0.01)) for n in range(112, 160)]
-    score, sink = play(script)
-    assert score.dropped["late"] == 7  # 12 blocks are 7.2 faces
-    assert score.worst < 0.15
-    assert score.faces + score.dropped["late"] == score.captured == 160 * 3 // 5
-    assert len(sink.frames) == score.faces + score.rested + 1
+    stats, sink = play(script)
+    assert stats.dropped["late"] == 7  # 12 blocks are 7.2 faces
+    assert stats.worst < 0.15
+    assert stats.faces + stats.dropped["late"] == stats.captured == 160 * 3 // 5
+    assert len(sink.frames) == stats.faces + stats.rested + 1
 
 
 @pytest.mark.parametrize("lookahead", [0, 2])
@@ -130,27 +130,27 @@ def test_every_face_is_shown_or_dropped_across_gaps_short_and_long(lookahead: in
     script = on_time(30)
     script += [(0.01, block(n + 5, 100.4 + n * 0.01)) for n in range(30, 60)]  # 50 ms: filled
     script += [(0.01, block(n + 99, 101.0 + n * 0.01)) for n in range(60, 90)]  # anew
-    score, sink = play(script, lookahead)
-    assert score.captured == (90 + 99) * 3 // 5 - lookahead
-    assert score.captured == score.faces + sum(score.dropped.values())
+    stats, sink = play(script, lookahead)
+    assert stats.captured == (90 + 99) * 3 // 5 - lookahead
+    assert stats.captured == stats.faces + sum(stats.dropped.values())
     # 94 blocks (56.4 faces) were lost to the long gap, and the faces that waited for them.
-    assert score.dropped["lost"] in (56 + lookahead, 57 + lookahead)
-    assert len(sink.frames) == score.faces + score.rested + 1
+    assert stats.dropped["lost"] in (56 + lookahead, 57 + lookahead)
+    assert len(sink.frames) == stats.faces + stats.rested + 1
 
 
 def test_the_look_ahead_at_the_start_is_not_lost() -> None:
-    score, _ = play(on_time(100), lookahead=2)
-    assert score.dropped["lost"] == 0
-    assert score.faces == score.captured == 60 - 2
+    stats, _ = play(on_time(100), lookahead=2)
+    assert stats.dropped["lost"] == 0
+    assert stats.faces == stats.captured == 60 - 2
 
 
 def test_faces_go_on_at_rest_within_70_ms_and_are_not_made_up_for_after_a_stall() -> None:
-    score, _ = play([*on_time(10), (0.07 + 10.5 / FPS, None)])
-    assert score.rested == 11
+    stats, _ = play([*on_time(10), (0.07 + 10.5 / FPS, None)])
+    assert stats.rested == 11
 
 
 def test_faces_at_rest_that_a_stalled_output_missed_are_not_made_up_for() -> None:
-    clock, score = Clock(), RunStats()
+    clock, stats = Clock(), RunStats()
 
     class Stalls(Sink):
         def send(self, frame: BlendshapeFrame) -> None:
@@ -160,8 +160,8 @@ def test_faces_at_rest_that_a_stalled_output_missed_are_not_made_up_for() -> Non
 
     # Three faces in 0.07 s and 2/60 s; after the stall one at once and four in 4/60 s.
     script: list[tuple[float, AudioBlock | None]] = [(0.07 + 6.5 / FPS, None)]
-    run(Script(clock, script), pipeline(), [Stalls()], threading.Event(), score, clock)
-    assert score.rested == 8
+    run(Script(clock, script), pipeline(), [Stalls()], threading.Event(), stats, clock)
+    assert stats.rested == 8
 
 
 def test_the_mouth_is_at_rest_within_0_3_s_of_lost_audio() -> None:
@@ -178,17 +178,17 @@ def test_quantiles_are_linear_within_a_bucket_and_the_last_bucket_is_open() -> N
 
 
 def test_recent_latency_forgets_what_is_older_than_a_minute() -> None:
-    score = RunStats()
+    stats = RunStats()
     for _ in range(3600):
-        score.add(0.5)
+        stats.add(0.5)
     for _ in range(3600):
-        score.add(0.002)
-    assert score.latency_ms()[1] < 3
-    assert score.quantile_ms(0.99) > 400
-    bounds, counts, total = score.histogram()
+        stats.add(0.002)
+    assert stats.latency_ms()[1] < 3
+    assert stats.quantile_ms(0.99) > 400
+    bounds, counts, total = stats.histogram()
     assert (sum(counts), len(counts)) == (7200, len(bounds) + 1)
     assert total == pytest.approx(3600 * 0.502)
-    assert score.worst == 0.5
+    assert stats.worst == 0.5
 
 
 def test_the_ladder_goes_down_one_step_at_a_time_logs_each_once_and_climbs_back(
@@ -229,13 +229,13 @@ def test_the_ladder_lays_down_the_meter_then_the_record_and_never_the_outputs() 
 
 
 def test_a_machine_that_is_late_for_long_sends_half_the_faces_and_steps_half_the_networks() -> None:
-    clock, score, sink, meter = Clock(), RunStats(), Sink(), Sink("meter")
+    clock, stats, sink, meter = Clock(), RunStats(), Sink(), Sink("meter")
     slow = [(0.01, block(n, 100 + (n + 1) * 0.01 - 0.1)) for n in range(3000)]
     engines = pipeline()
-    run(Script(clock, slow), engines, [sink, meter], threading.Event(), score, clock)
+    run(Script(clock, slow), engines, [sink, meter], threading.Event(), stats, clock)
     assert engines.half
-    assert score.dropped["thinned"] > 0.4 * (score.captured - 4 * DOWN)
-    assert score.captured == score.faces + sum(score.dropped.values())
+    assert stats.dropped["thinned"] > 0.4 * (stats.captured - 4 * DOWN)
+    assert stats.captured == stats.faces + sum(stats.dropped.values())
     assert len(meter.frames) < DOWN + 5 < len(sink.frames)
     assert HALF_RATE < HALF_STEPS
 

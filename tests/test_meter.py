@@ -41,10 +41,10 @@ def test_every_bar_names_known_shapes() -> None:
 
 
 def test_without_a_terminal_it_is_one_line() -> None:
-    score = RunStats()
-    score.add(0.010)
+    stats = RunStats()
+    stats.add(0.010)
     out = io.StringIO()
-    meter = Meter(out, score, "title")
+    meter = Meter(out, stats, "title")
     meter.close()
     line = meter._line(frame())
     assert "\n" not in line

@@ -10,7 +10,7 @@ from edge.contract import ConfigError, MissingError
 from edge.service.prometheus import MetricsPage
 
 
-class Score:
+class Stats:
     faces, rested, dropped = 120, 30, {"late": 2}
 
     def latency_ms(self):
@@ -25,7 +25,7 @@ class Source:
 
 
 class Bare:
-    """The least that a score and a source may be."""
+    """The least that stats and a source may be."""
 
     faces = rested = 0
 
@@ -40,8 +40,8 @@ def scrape():
     )
     opened = []
 
-    def scrape(score, source):
-        opened.append(MetricsPage(0, score, source))
+    def scrape(stats, source):
+        opened.append(MetricsPage(0, stats, source))
         url = f"http://127.0.0.1:{opened[-1].port}/metrics"
         with urllib.request.urlopen(url, timeout=5) as answer:
             text = answer.read().decode()
@@ -53,7 +53,7 @@ def scrape():
 
 
 def test_a_scrape_shows_faces_drops_latency_and_the_microphone(scrape):
-    page = scrape(Score(), Source())
+    page = scrape(Stats(), Source())
     expected = {
         'edgetalk_faces_total{kind="speech"}': 120,
         'edgetalk_faces_total{kind="rest"}': 30,
@@ -73,7 +73,7 @@ def test_a_scrape_shows_faces_drops_latency_and_the_microphone(scrape):
 
 
 def test_refused_datagrams_are_shown_by_output(scrape):
-    class Failing(Score):
+    class Failing(Stats):
         def send_failures(self):
             return {"vmc://a?fps=30": 7, "json://b": 0}
 
@@ -82,7 +82,7 @@ def test_refused_datagrams_are_shown_by_output(scrape):
     assert float(page['edgetalk_send_failures_total{to="json://b"}']) == 0
 
 
-def test_a_score_without_extras_is_shown_too(scrape):
+def test_stats_without_extras_have_a_page_too(scrape):
     class Silent:
         dropped = 0
 
@@ -92,16 +92,16 @@ def test_a_score_without_extras_is_shown_too(scrape):
 
 
 def test_each_scrape_reads_the_counters_anew(scrape):
-    score = Score()
-    score.faces = 1
-    assert float(scrape(score, Source())['edgetalk_faces_total{kind="speech"}']) == 1
-    score.faces = 2
-    assert float(scrape(score, Source())['edgetalk_faces_total{kind="speech"}']) == 2
+    stats = Stats()
+    stats.faces = 1
+    assert float(scrape(stats, Source())['edgetalk_faces_total{kind="speech"}']) == 1
+    stats.faces = 2
+    assert float(scrape(stats, Source())['edgetalk_faces_total{kind="speech"}']) == 2
 
 
 def test_the_page_is_closed_to_other_machines(scrape):
-    scrape(Score(), Source())
-    metrics = MetricsPage(0, Score(), Source())
+    scrape(Stats(), Source())
+    metrics = MetricsPage(0, Stats(), Source())
     assert metrics._server.server_address[0] == "127.0.0.1"
     metrics.close()
 
@@ -113,16 +113,16 @@ def test_a_taken_port_is_named():
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(MissingError, match=f"port {port} cannot be opened"):
-            MetricsPage(port, Score(), Source())
+            MetricsPage(port, Stats(), Source())
 
 
 def test_an_impossible_port_is_an_error_of_the_configuration():
     pytest.importorskip("prometheus_client")
     with pytest.raises(ConfigError, match="70000 is no port"):
-        MetricsPage(70000, Score(), Source())
+        MetricsPage(70000, Stats(), Source())
 
 
 def test_a_missing_client_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(MissingError, match=r"pip install 'edgetalk\[metrics\]'"):
-        MetricsPage(0, Score(), Source())
+        MetricsPage(0, Stats(), Source())

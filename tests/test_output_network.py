@@ -210,16 +210,16 @@ def test_the_minutes_line_names_the_output_that_lost_datagrams() -> None:
         dropped = 0
 
     failures = {"vmc://a": 0, "vmc://b": 5}
-    score = RunStats(send_failures=lambda: dict(failures))
-    line = StatusLine(score, Source(), 0.0)
-    score.faces = 60
+    stats = RunStats(send_failures=lambda: dict(failures))
+    line = StatusLine(stats, Source(), 0.0)
+    stats.faces = 60
     assert line.line(1.0)[1] is False
     failures["vmc://a"] = 120
-    score.faces = 120
+    stats.faces = 120
     text, trouble = line.line(2.0)
     assert text.endswith(", 120 datagrams to vmc://a refused")
     assert trouble
-    score.faces = 180
+    stats.faces = 180
     assert "refused" not in line.line(3.0)[0]
 
 

@@ -60,10 +60,10 @@ class Show:
     def __init__(self) -> None:
         self.desk = Desk()
         self.desk.pipeline.delay = 0.083  # type: ignore[attr-defined]
-        self.score = RunStats()
+        self.stats = RunStats()
         live, source = self.desk.live, FakeSource()
         self.preview = Preview(
-            0, "a title", live, lambda: describe(live, self.score, source), self.score, source
+            0, "a title", live, lambda: describe(live, self.stats, source), self.stats, source
         )
         self.server = self.preview._server
 
@@ -237,7 +237,7 @@ def test_the_page_steers_by_the_orders_of_osc(show: Show) -> None:
     with show.tab() as tab:
         tab.send(message("/edge/gain", "jawOpen", 1.5))
         tab.send(message("/edge/emotion", "joy", 0.7))
-        wait_until(lambda: show.preview._orders.accepted == 2)
+        wait_until(lambda: show.preview._commands.accepted == 2)
     show.desk.live.inbox.drain()
     assert show.desk.live.gains == {"jawOpen": 1.5}
     face = show.desk.pipeline.face
@@ -247,7 +247,7 @@ def test_the_page_steers_by_the_orders_of_osc(show: Show) -> None:
 
 
 def test_what_a_page_may_not_ask_is_counted_and_the_tab_lives_on(show: Show) -> None:
-    orders = show.preview._orders
+    commands = show.preview._commands
     with show.tab() as tab:
         for bad in (
             b"",
@@ -259,8 +259,8 @@ def test_what_a_page_may_not_ask_is_counted_and_the_tab_lives_on(show: Show) -> 
             tab.send(bad)
         tab.send("text is for figures")
         tab.send(message("/edge/gain", "jawOpen", 0.5))
-        wait_until(lambda: orders.accepted == 1)
-        assert dict(orders.refused) == {"malformed": 2, "value": 2, "address": 1}
+        wait_until(lambda: commands.accepted == 1)
+        assert dict(commands.refused) == {"malformed": 2, "value": 2, "address": 1}
 
 
 def test_a_message_that_is_too_long_closes_its_tab_alone(show: Show) -> None:
@@ -284,8 +284,8 @@ def test_one_tab_too_many_is_told_so(show: Show) -> None:
 
 
 def test_figures_come_beside_the_faces(show: Show) -> None:
-    show.score.add(0.004)
-    show.score.dropped["late"] = 2
+    show.stats.add(0.004)
+    show.stats.dropped["late"] = 2
     with show.tab() as tab:
         text = next(
             data for data in iter(lambda: tab.recv(timeout=5), None) if isinstance(data, str)

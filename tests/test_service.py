@@ -21,7 +21,7 @@ class Clock:
         return self.now
 
 
-class Score:
+class Stats:
     def __init__(self):
         self.faces = self.rested = 0
         self.dropped = {}
@@ -56,12 +56,12 @@ FACE = BlendshapeFrame(np.zeros(52, np.float32), 0, 0.0)
 
 
 class Kiosk:
-    """A service, its clock, its score and the manager that listens."""
+    """A service, its clock, its stats and the manager that listens."""
 
     def __init__(self, manager, name, **environ):
-        self.manager, self.clock, self.score, self.source = manager, Clock(), Score(), Source()
+        self.manager, self.clock, self.stats, self.source = manager, Clock(), Stats(), Source()
         environ = {"NOTIFY_SOCKET": name, **environ}
-        self.service = open_service(self.score, self.source, environ, self.clock)
+        self.service = open_service(self.stats, self.source, environ, self.clock)
 
     def speak(self, seconds, fps=60):
         self._run("faces", seconds, fps)
@@ -72,7 +72,7 @@ class Kiosk:
     def _run(self, kind, seconds, fps):
         for _ in range(round(seconds * fps)):
             self.clock.now += 1 / fps
-            setattr(self.score, kind, getattr(self.score, kind) + 1)
+            setattr(self.stats, kind, getattr(self.stats, kind) + 1)
             self.service.send(FACE)
 
 
@@ -94,8 +94,8 @@ def test_a_name_that_begins_with_at_is_an_abstract_socket():
 
 
 def test_nothing_is_opened_where_no_manager_asked():
-    assert open_service(Score(), Source(), {}) is None
-    assert open_service(Score(), Source(), {"NOTIFY_SOCKET": "vsock:2:1"}) is None
+    assert open_service(Stats(), Source(), {}) is None
+    assert open_service(Stats(), Source(), {"NOTIFY_SOCKET": "vsock:2:1"}) is None
 
 
 def test_ready_comes_once_with_the_first_face_from_audio(kiosk):
@@ -150,7 +150,7 @@ def test_status_tells_mic_rate_latency_rest_and_drops_of_the_last_seconds(kiosk)
     kiosk.manager.heard()
     kiosk.speak(1.0)
     kiosk.rest(0.5)
-    kiosk.score.dropped = {"late": 2}
+    kiosk.stats.dropped = {"late": 2}
     kiosk.source.dropped = 1
     kiosk.speak(0.5)
     (status,) = (text for text in kiosk.manager.heard() if text.startswith("STATUS="))

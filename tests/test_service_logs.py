@@ -14,7 +14,7 @@ from edge.service.logs import EveryMinute, JournalFormatter, LineFormatter, in_j
 FACE = BlendshapeFrame(np.zeros(52, np.float32), 0, 0.0)
 
 
-class Score:
+class Stats:
     faces = rested = 0
 
     def latency_ms(self):
@@ -27,12 +27,12 @@ class Source:
 
 def test_one_line_a_minute_is_logged_and_trouble_is_a_warning(caplog):
     caplog.set_level(logging.INFO)
-    now, score, source = [0.0], Score(), Source()
-    minute = EveryMinute(score, source, lambda: now[0])
+    now, stats, source = [0.0], Stats(), Source()
+    minute = EveryMinute(stats, source, lambda: now[0])
     for dropped in (0, 5):
         source.dropped += dropped
         for _ in range(3601):
-            score.faces += 1
+            stats.faces += 1
             now[0] += 1 / 60
             minute.send(FACE)
     minute.close()

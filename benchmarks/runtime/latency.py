@@ -70,14 +70,14 @@ def measure(seconds: float, habits: Sequence[str]) -> dict[str, Any]:
     source = Microphone("mic.monitor", 12, realtime="callback" in habits)
     granted = [realtime.first_in_line()] if "fifo" in habits else []
     granted += [realtime.stay_in_memory()] if "mlock" in habits else []
-    stop, score = threading.Event(), RunStats()
+    stop, stats = threading.Event(), RunStats()
     threading.Timer(WARM_UP + seconds, stop.set).start()
     sinks: list[Sink] = [open_output("vmc://127.0.0.1:39999"), Watch()]
     began = time.monotonic() + WARM_UP
-    runtime.run(source, pipeline, sinks, stop, score, max_latency=1.0)
+    runtime.run(source, pipeline, sinks, stop, stats, max_latency=1.0)
     source.close()
     late = np.array([latency for at, latency in rows[:-1] if at >= began]) * 1000
-    return summary(late) | {"rested": score.rested, "granted": all(granted)}
+    return summary(late) | {"rested": stats.rested, "granted": all(granted)}
 
 
 def timer(seconds: float) -> dict[str, Any]:

@@ -72,10 +72,10 @@ class LoopThread:
         self, source: Source, bundle: Bundle | None = None, realtime: bool = False
     ) -> None:
         bundle = bundle or read_bundle(DEFAULT)
-        self.source, self.score, self.avatar = source, RunStats(), Avatar(bundle)
+        self.source, self.stats, self.avatar = source, RunStats(), Avatar(bundle)
         self._stop = threading.Event()
         pipeline = Pipeline(bundle, open_engines(bundle))
-        args = (source, pipeline, [self.avatar], self._stop, self.score)
+        args = (source, pipeline, [self.avatar], self._stop, self.stats)
         self._thread = threading.Thread(target=run, args=args, name="faces")
         self._thread.start()
 

@@ -50,8 +50,8 @@ class Count:
 class Samples:
     """Memory, latency and speed at regular times."""
 
-    def __init__(self, score: RunStats, every: float) -> None:
-        self._score, self._every, self._next = score, every, every
+    def __init__(self, stats: RunStats, every: float) -> None:
+        self._stats, self._every, self._next = stats, every, every
         self.rows: list[dict[str, float]] = []
         self._real = time.perf_counter()
 
@@ -59,38 +59,38 @@ class Samples:
         """Take one if it is time."""
         if now >= self._next:
             self._next += self._every
-            p50, p99 = self._score.latency_ms()
+            p50, p99 = self._stats.latency_ms()
             row = {"s": now, "rss_mb": rss_mb(), "p50_ms": p50, "p99_ms": p99}
             self.rows.append(row | {"real_s": time.perf_counter() - self._real})
 
 
-def verdict(score: RunStats, sink: Count, rows: list[dict[str, float]]) -> dict[str, Any]:
+def verdict(stats: RunStats, sink: Count, rows: list[dict[str, float]]) -> dict[str, Any]:
     """Counters and whether they are exact; growth from a tenth of the run (warm by then) on."""
     settled = rows[len(rows) // 10 :]
     rss, p99 = [r["rss_mb"] for r in settled], [r["p99_ms"] for r in settled]
     return {
-        "captured": score.captured,
-        "shown": score.faces,
-        "dropped": dict(score.dropped),
-        "at_rest": score.rested,
+        "captured": stats.captured,
+        "shown": stats.faces,
+        "dropped": dict(stats.dropped),
+        "at_rest": stats.rested,
         "received": sink.faces,
         "broken_faces": sink.broken,
-        "exact": score.captured == score.faces + sum(score.dropped.values())
-        and sink.faces == score.faces + score.rested + 1,
+        "exact": stats.captured == stats.faces + sum(stats.dropped.values())
+        and sink.faces == stats.faces + stats.rested + 1,
         "rss_growth_mb": round(rss[-1] - rss[0], 3),
         "p99_ms_min_max": [round(min(p99), 2), round(max(p99), 2)],
-        "p99_ms_overall": round(score.quantile_ms(0.99), 2),
+        "p99_ms_overall": round(stats.quantile_ms(0.99), 2),
     }
 
 
 def simulate(hours: float, seed: int) -> dict[str, Any]:
     """Hours of audio at full speed."""
-    score, sink, bundle = RunStats(), Count(), read_bundle(DEFAULT)
-    samples = Samples(score, max(60.0, hours * 3600 / 200))
+    stats, sink, bundle = RunStats(), Count(), read_bundle(DEFAULT)
+    samples = Samples(stats, max(60.0, hours * 3600 / 200))
     source = SimulatedMicrophone(hours, seed, samples)
     pipeline = Pipeline(bundle, open_engines(bundle))
     began, worked = time.perf_counter(), time.process_time()
-    run(source, pipeline, [sink], threading.Event(), score, source.clock)
+    run(source, pipeline, [sink], threading.Event(), stats, source.clock)
     spent, worked = time.perf_counter() - began, time.process_time() - worked
     return {
         "bundle": bundle.hash,
@@ -101,7 +101,7 @@ def simulate(hours: float, seed: int) -> dict[str, Any]:
         "stalls": source.stalls,
         "nan_blocks": source.broken,
         "audio_blocks_dropped": source.dropped,
-        **verdict(score, sink, samples.rows),
+        **verdict(stats, sink, samples.rows),
         "samples": samples.rows,
     }
 
@@ -139,10 +139,10 @@ def live(minutes: float, seed: int) -> dict[str, Any]:
     try:
         server.plug("mic")
         server.play("mic", voice(600))
-        score, sink, bundle, stop = RunStats(), Count(), read_bundle(DEFAULT), threading.Event()
-        samples, pipeline = Samples(score, 5.0), Pipeline(bundle, open_engines(bundle))
+        stats, sink, bundle, stop = RunStats(), Count(), read_bundle(DEFAULT), threading.Event()
+        samples, pipeline = Samples(stats, 5.0), Pipeline(bundle, open_engines(bundle))
         with closing(Microphone("mic.monitor", 12, wait=True)) as source:
-            thread = threading.Thread(target=run, args=(source, pipeline, [sink], stop, score))
+            thread = threading.Thread(target=run, args=(source, pipeline, [sink], stop, stats))
             thread.start()
             began = time.monotonic()
             next_fault = began + 15
@@ -160,7 +160,7 @@ def live(minutes: float, seed: int) -> dict[str, Any]:
         server.close()
     head = {"bundle": bundle.hash, "minutes": minutes, "faults": faults, "reconnects": reconnects}
     head["audio_blocks_dropped"] = dropped
-    return head | verdict(score, sink, samples.rows) | {"samples": samples.rows}
+    return head | verdict(stats, sink, samples.rows) | {"samples": samples.rows}
 
 
 def plot(name: str, rows: list[dict[str, float]]) -> None:

@@ -30,9 +30,9 @@ SO_RXQ_OVFL = 40  # Linux; not in Python's socket module
 class ControlListener:
     """The sockets and the thread that feed ``ControlCommands``."""
 
-    def __init__(self, orders: ControlCommands, config: ControlSettings) -> None:
+    def __init__(self, commands: ControlCommands, config: ControlSettings) -> None:
         """``MissingError`` if the port is taken."""
-        self._orders = orders
+        self._commands = commands
         port = PORT if config.port is None else config.port
         self._sockets = [_bind(config.host, port), *_other_loopback(config.host, port)]
         self._overflow = dict.fromkeys(self._sockets, 0)
@@ -66,9 +66,9 @@ class ControlListener:
             return self._one(listening)
         except OSError as error:
             # Linux reports an earlier answer that nobody took; the port itself is fine.
-            self._orders.refuse("socket", str(error))
+            self._commands.refuse("socket", str(error))
         except Exception as error:  # nothing that a datagram does may end control
-            self._orders.refuse("error", repr(error))
+            self._commands.refuse("error", repr(error))
         return 1
 
     def _one(self, listening: socket.socket) -> int:
@@ -77,9 +77,9 @@ class ControlListener:
             if level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL:
                 (lost,) = struct.unpack("I", raw)
                 if more := (lost - self._overflow[listening]) % 2**32:
-                    self._orders.refuse("flood", "more than the control port takes", more)
+                    self._commands.refuse("flood", "more than the control port takes", more)
                     self._overflow[listening] = lost
-        spent, answers = self._orders.take(data, sender[0], bool(flags & socket.MSG_TRUNC))
+        spent, answers = self._commands.take(data, sender[0], bool(flags & socket.MSG_TRUNC))
         for answer in answers:
             listening.sendto(answer, sender)
         return spent

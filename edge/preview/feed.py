@@ -29,12 +29,12 @@ class Preview:
         title: str,
         live: LiveSettings,
         status: Status,
-        score: RunStats,
+        stats: RunStats,
         source: Source,
     ) -> None:
-        self._live, self._status, self._score, self._source = live, status, score, source
+        self._live, self._status, self._stats, self._source = live, status, stats, source
         # What a page sends are OSC messages: checked and counted like a controller's.
-        self._orders = ControlCommands(live, status)
+        self._commands = ControlCommands(live, status)
         self._frame: BlendshapeFrame | None = None
         self._woken = False
         files = {"/about.json": about("live", title)}
@@ -55,15 +55,15 @@ class Preview:
             self._server.tell(encode(frame))
 
     def _take(self, data: bytes) -> int:
-        return self._orders.take(data, "127.0.0.1")[0]
+        return self._commands.take(data, "127.0.0.1")[0]
 
     def _figures(self) -> None:
         # First, so that a figure that fails once is not the last one.
         self._server.loop.call_later(FIGURES_EVERY, self._figures)
         if self._server.tabs:
-            bounds, counts, _ = self._score.histogram()
+            bounds, counts, _ = self._stats.histogram()
             figures = self._status() | {
-                "drops": drops(self._score, self._source),
+                "drops": drops(self._stats, self._source),
                 "microphone": getattr(self._source, "state", "a file"),
                 "declared_ms": round(self._live.pipeline.delay * 1000),
                 "level_db": round(float(self._frame.level_db), 1) if self._frame else None,

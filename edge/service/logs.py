@@ -81,10 +81,10 @@ class EveryMinute:
     """A sink that logs one line a minute, as a warning if something was lost."""
 
     def __init__(
-        self, score: FaceCounts, source: AudioCounts, clock: Callable[[], float] = time.monotonic
+        self, stats: FaceCounts, source: AudioCounts, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock, now = clock, clock()
-        self._report, self._next = StatusLine(score, source, now), now + MINUTE
+        self._report, self._next = StatusLine(stats, source, now), now + MINUTE
 
     def send(self, frame: BlendshapeFrame) -> None:
         """A face left; is a minute over?"""

@@ -35,8 +35,8 @@ class Meter:
 
     duty = "meter"
 
-    def __init__(self, out: TextIO, score: RunStats, title: str) -> None:
-        self._out, self._score, self._title = out, score, title
+    def __init__(self, out: TextIO, stats: RunStats, title: str) -> None:
+        self._out, self._stats, self._title = out, stats, title
         self._frame: BlendshapeFrame | None = None
         self._live = out.isatty()
         self._plain = not _can_draw(out)
@@ -87,10 +87,10 @@ class Meter:
         return f"{bars}  {frame.level_db:.0f} dBFS  {self._figures(frame)}"
 
     def _figures(self, frame: BlendshapeFrame) -> str:
-        p50, p99 = self._score.latency_ms()
+        p50, p99 = self._stats.latency_ms()
         return (
-            f"{self._score.faces} faces, latency p50 {p50:.1f} ms p99 {p99:.1f} ms, "
-            f"{self._score.rested} at rest, declared delay {frame.delay * 1000:.0f} ms"
+            f"{self._stats.faces} faces, latency p50 {p50:.1f} ms p99 {p99:.1f} ms, "
+            f"{self._stats.rested} at rest, declared delay {frame.delay * 1000:.0f} ms"
         )
 
 

@@ -31,7 +31,7 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class MetricsPage:
     """A web server in a thread of its own. It only reads counters, and only when asked."""
 
-    def __init__(self, port: int, score: FaceCounts, source: AudioCounts) -> None:
+    def __init__(self, port: int, stats: FaceCounts, source: AudioCounts) -> None:
         """``port`` 0 lets the system choose; ``self.port`` says which it was."""
         try:
             import prometheus_client as prometheus
@@ -41,7 +41,7 @@ class MetricsPage:
                 "'metrics' out of the configuration"
             ) from error
         self._families = prometheus.metrics_core
-        self._score, self._source = score, source
+        self._stats, self._source = stats, source
         registry = prometheus.CollectorRegistry()
         registry.register(self)
         prometheus.ProcessCollector(registry=registry)  # memory, CPU, files, start time
@@ -62,26 +62,26 @@ class MetricsPage:
 
     def collect(self) -> Iterator[Any]:
         """One scrape; everything under it is read without a lock, as whole numbers change whole."""
-        score, source = self._score, self._source
+        stats, source = self._stats, self._source
         counter, gauge = self._families.CounterMetricFamily, self._families.GaugeMetricFamily
         yield labelled(
             counter("edgetalk_faces", "Faces sent.", labels=["kind"]),
-            {"speech": score.faces, "rest": score.rested},
+            {"speech": stats.faces, "rest": stats.rested},
         )
         yield labelled(
             counter("edgetalk_dropped", "Faces or audio blocks dropped.", labels=["reason"]),
-            drops(score, source),
+            drops(stats, source),
         )
         yield labelled(
             counter("edgetalk_send_failures", "Datagrams the system refused.", labels=["to"]),
-            send_failures(score),
+            send_failures(stats),
         )
-        p50, p99 = (ms / 1000 for ms in score.latency_ms())
+        p50, p99 = (ms / 1000 for ms in stats.latency_ms())
         yield labelled(
             gauge("edgetalk_latency_quantile_seconds", "In the last minute.", labels=["quantile"]),
             {"0.5": p50, "0.99": p99},
         )
-        if histogram := getattr(score, "histogram", None):
+        if histogram := getattr(stats, "histogram", None):
             bounds, counts, total = histogram()
             le = [*map(str, bounds), "+Inf"]
             buckets = list(zip(le, accumulate(counts), strict=True))

@@ -47,26 +47,26 @@ class Service:
         self,
         notify: Notify,
         watchdog: float | None,
-        score: FaceCounts,
+        stats: FaceCounts,
         source: AudioCounts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``watchdog`` is the seconds after which systemd kills a silent service."""
-        self._notify, self._clock, self._score = notify, clock, score
+        self._notify, self._clock, self._stats = notify, clock, stats
         self._feed_every = watchdog / 4 if watchdog else float("inf")
         now = clock()
         self._feed_at = now if watchdog else float("inf")
         self._status_at = now + STATUS_EVERY
         self._patient_till: float | None = None
         self._ready = False
-        self._report = StatusLine(score, source, now)
+        self._report = StatusLine(stats, source, now)
 
     def send(self, frame: BlendshapeFrame) -> None:
         """A face left. At most a few datagrams in two seconds go to systemd."""
         now = self._clock()
         if self._patient_till is None:
             self._patient_till = now + PATIENCE
-        if not self._ready and (self._score.faces or now >= self._patient_till):
+        if not self._ready and (self._stats.faces or now >= self._patient_till):
             self._ready = self._notify("READY=1")
         if now >= self._feed_at and self._notify("WATCHDOG=1"):
             self._feed_at = now + self._feed_every
@@ -92,7 +92,7 @@ def managed(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def open_service(
-    score: FaceCounts,
+    stats: FaceCounts,
     source: AudioCounts,
     environ: Mapping[str, str] = os.environ,
     clock: Callable[[], float] = time.monotonic,
@@ -102,4 +102,4 @@ def open_service(
         return None
     mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     usec = int(environ.get("WATCHDOG_USEC", 0)) if mine else 0
-    return Service(Notify(environ["NOTIFY_SOCKET"]), usec / 1e6 or None, score, source, clock)
+    return Service(Notify(environ["NOTIFY_SOCKET"]), usec / 1e6 or None, stats, source, clock)

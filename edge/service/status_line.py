@@ -1,4 +1,4 @@
-"""A score and its source to one line of figures, for systemd, the journal and the log."""
+"""Counts of a run and its source to one line of figures, for systemd, the journal and the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 class FaceCounts(Protocol):
     """What the loop counts.
 
-    A score may also have ``dropped``, faces not sent by reason, and ``send_failures``, which gives
+    Stats may also have ``dropped``, faces not sent by reason, and ``send_failures``, which gives
     the datagrams by output that the system refused to send.
     """
 
@@ -28,38 +28,38 @@ class AudioCounts(Protocol):
         """Blocks of audio dropped."""
 
 
-def drops(score: FaceCounts, source: AudioCounts) -> dict[str, int]:
+def drops(stats: FaceCounts, source: AudioCounts) -> dict[str, int]:
     """What was lost, by reason; ``audio`` counts blocks, the others faces."""
-    by_reason: Mapping[str, int] = getattr(score, "dropped", {})
+    by_reason: Mapping[str, int] = getattr(stats, "dropped", {})
     return {**by_reason, "audio": source.dropped}
 
 
-def send_failures(score: FaceCounts) -> dict[str, int]:
+def send_failures(stats: FaceCounts) -> dict[str, int]:
     """Datagrams that the system refused to send, by output."""
-    counts: Callable[[], Mapping[str, int]] = getattr(score, "send_failures", dict)
+    counts: Callable[[], Mapping[str, int]] = getattr(stats, "send_failures", dict)
     return dict(counts())
 
 
 class StatusLine:
     """Lines that say what happened since the line before."""
 
-    def __init__(self, score: FaceCounts, source: AudioCounts, now: float) -> None:
-        self._score, self._source = score, source
-        self._then = (now, score.faces, score.rested, self._dropped())
-        self._failures = send_failures(score)
+    def __init__(self, stats: FaceCounts, source: AudioCounts, now: float) -> None:
+        self._stats, self._source = stats, source
+        self._then = (now, stats.faces, stats.rested, self._dropped())
+        self._failures = send_failures(stats)
 
     def _dropped(self) -> int:
-        return sum(drops(self._score, self._source).values())
+        return sum(drops(self._stats, self._source).values())
 
     def line(self, now: float) -> tuple[str, bool]:
         """The figures, and whether there was trouble: something dropped, or no audio at all."""
-        score = self._score
-        now_then = (now, score.faces, score.rested, self._dropped())
+        stats = self._stats
+        now_then = (now, stats.faces, stats.rested, self._dropped())
         seconds, faces, rested, dropped = (
             new - old for new, old in zip(now_then, self._then, strict=True)
         )
         self._then = now_then
-        p50, p99 = score.latency_ms()
+        p50, p99 = stats.latency_ms()
         state = getattr(self._source, "state", "")
         mic = f"microphone {state}; " if state else ""
         if not faces:
@@ -69,7 +69,7 @@ class StatusLine:
             f"{(faces + rested) / max(seconds, 1e-9):.1f} faces/s, latency p50 {p50:.1f} ms, "
             f"p99 {p99:.1f} ms, {rested:.0f} at rest, {dropped:.0f} dropped"
         )
-        failures, before = send_failures(score), self._failures
+        failures, before = send_failures(stats), self._failures
         self._failures = failures
         refused = [
             f", {more} datagrams to {url} refused"

@@ -335,7 +335,7 @@ def test_a_live_page_follows_the_faces_and_steers_them() -> None:
             " mood.dispatchEvent(new Event('change')); })()"
         )
         give_up = time.monotonic() + 20
-        while show.preview._orders.accepted < 2 and time.monotonic() < give_up:
+        while show.preview._commands.accepted < 2 and time.monotonic() < give_up:
             page.ask("null")
         show.desk.live.inbox.drain()
         assert show.desk.live.gains == {"jawOpen": 2.0}
