@@ -395,7 +395,7 @@ def test_any_command_with_any_values_is_done_or_counted(
         desk.now += 2
         desk.say(f"/edge/{word}", *values)
     assert desk.commands.accepted + sum(desk.commands.refused.values()) == len(rows)
-    weights, _ = desk.pipeline.face.shape(desk.pipeline.face._rest, -20.0)
+    weights, _ = desk.pipeline.face.shape(desk.pipeline.face._rest, 1.0)
     assert ((weights >= 0) & (weights <= 1)).all()
 
 
