@@ -479,8 +479,8 @@ def cross_table() -> list[str]:
     for make in (*GOOD, *BAD):
         model = make().done()
         rules = ", ".join(dict.fromkeys(f.rule for f in lint(model))) or "passes"
-        said = textwrap.shorten(verdict(model.SerializeToString()).replace("|", "/"), 80)
-        lines.append(f"| {make.__name__} | {rules} | {f'refuses: {said}' if said else 'accepts'} |")
+        why = textwrap.shorten(verdict(model.SerializeToString()).replace("|", "/"), 80)
+        lines.append(f"| {make.__name__} | {rules} | {f'refuses: {why}' if why else 'accepts'} |")
     return lines
 
 

@@ -42,11 +42,11 @@ def clips() -> list[TestClip]:
 
 
 def test_teacher_student_and_what_came_before_are_scored_on_the_same_clips(tmp_path: Path) -> None:
-    trials = [*clips(), *made_silence()[:1]]
+    chosen = [*clips(), *made_silence()[:1]]
     bundle = read_bundle(DEFAULT)
-    perfect = {t.id: t.truth if t.captured is not None else np.zeros((600, 52)) for t in trials}
-    before = accuracy.of_bundle(bundle, trials, 0)
-    written = accuracy.measure(bundle, trials, None, perfect, before, tmp_path)
+    perfect = {t.id: t.truth if t.captured is not None else np.zeros((600, 52)) for t in chosen}
+    before = accuracy.of_bundle(bundle, chosen, 0)
+    written = accuracy.measure(bundle, chosen, None, perfect, before, tmp_path)
     found = json.loads(written.read_text())["results"]
     assert set(found["by_lookahead"]) == {"0 ms", "33 ms", "67 ms", "133 ms"}
     assert found["default"] == "67 ms"

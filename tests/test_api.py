@@ -97,7 +97,7 @@ def test_a_bare_name_that_no_microphone_has_may_be_a_folder_s(
 
 
 @pytest.mark.parametrize("source", [None, 1])
-def test_what_is_neither_a_path_nor_a_name_is_told_so(source: object) -> None:
+def test_what_is_neither_a_path_nor_a_name_is_refused(source: object) -> None:
     with pytest.raises(InputError, match=rf"edge.faces\({source}\): give a path, or a microphone"):
         next(edge.faces(source))  # type: ignore[arg-type]
 

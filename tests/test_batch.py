@@ -39,8 +39,8 @@ def takes(tmp_path: Path, demo: Floats) -> Path:
 def batch(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict, str]:
     """Exit status, summary, and what was said on standard error."""
     status = main([*map(str, arguments), "--json"])
-    said = capsys.readouterr()
-    return status, json.loads(said.out) if said.out else {}, said.err
+    output = capsys.readouterr()
+    return status, json.loads(output.out) if output.out else {}, output.err
 
 
 def test_every_file_becomes_what_edge_run_makes_of_it(takes, tmp_path, capsys) -> None:
@@ -59,12 +59,12 @@ def test_every_file_becomes_what_edge_run_makes_of_it(takes, tmp_path, capsys) -
 
 def test_a_bad_file_is_named_and_the_others_are_done(takes, tmp_path, capsys) -> None:
     (takes / "aa.wav").write_bytes(b"RIFF, it says")
-    status, summary, said = batch(capsys, takes, "--out", tmp_path / "faces")
+    status, summary, stderr = batch(capsys, takes, "--out", tmp_path / "faces")
     assert status == 66
     assert summary["done"] == 3
     assert list(summary["failed"]) == [str(takes / "aa.wav")]
-    assert said.startswith("edge-batch: ")
-    assert "aa.wav: not a readable audio file" in said
+    assert stderr.startswith("edge-batch: ")
+    assert "aa.wav: not a readable audio file" in stderr
     assert not list(tmp_path.rglob("aa.*[!v]"))
 
 
@@ -81,9 +81,9 @@ def test_what_is_done_is_not_done_again_unless_forced_or_older(takes, tmp_path, 
 
 def test_two_takes_of_one_name_do_not_overwrite_each_other(takes, tmp_path, capsys) -> None:
     soundfile.write(takes / "a.ogg", np.zeros(8000, np.float32), SAMPLE_RATE)
-    status, summary, said = batch(capsys, takes, "--out", tmp_path / "faces")
+    status, summary, stderr = batch(capsys, takes, "--out", tmp_path / "faces")
     assert status == 66
-    assert "a.wav: its faces would overwrite those of a.ogg" in said
+    assert "a.wav: its faces would overwrite those of a.ogg" in stderr
     assert summary["done"] == 3
 
 
@@ -112,9 +112,9 @@ def test_the_emotion_of_a_configuration_is_in_the_recording(takes, tmp_path, cap
 def test_a_folder_without_audio_says_so(tmp_path: Path, capsys) -> None:
     with pytest.raises(InputError, match="no audio in it"):
         find_audio(tmp_path)
-    status, _, said = batch(capsys, tmp_path / "absent", "--out", tmp_path)
+    status, _, stderr = batch(capsys, tmp_path / "absent", "--out", tmp_path)
     assert status == 66
-    assert "absent: no such folder" in said
+    assert "absent: no such folder" in stderr
 
 
 def test_files_that_are_no_audio_are_named(takes, tmp_path, capsys) -> None:
@@ -147,9 +147,9 @@ def test_a_channel_that_is_not_there_fails_that_file_alone(takes, tmp_path, caps
 
 def test_a_place_that_cannot_be_written_is_named(takes, tmp_path, capsys) -> None:
     (tmp_path / "faces").write_text("a file, not a folder")
-    status, _, said = batch(capsys, takes, "--out", tmp_path / "faces")
+    status, _, stderr = batch(capsys, takes, "--out", tmp_path / "faces")
     assert status == 78
-    assert "faces: a file, not a folder; choose another place" in said
+    assert "faces: a file, not a folder; choose another place" in stderr
 
 
 def test_the_other_csv_is_neither_taken_for_this_one_nor_overwritten(
@@ -158,9 +158,9 @@ def test_the_other_csv_is_neither_taken_for_this_one_nor_overwritten(
     out = tmp_path / "faces"
     batch(capsys, takes, "--out", out)
     before = (out / "a.csv").read_bytes()
-    status, summary, said = batch(capsys, takes, "--out", out, "--format", "livelink")
+    status, summary, stderr = batch(capsys, takes, "--out", out, "--format", "livelink")
     assert (status, summary["up_to_date"], len(summary["failed"])) == (78, 0, 3)
-    assert "a.csv: there already, as csv and not livelink; choose another --out" in said
+    assert "a.csv: there already, as csv and not livelink; choose another --out" in stderr
     assert (out / "a.csv").read_bytes() == before
     os.utime(out / "a.csv", (1, 1))
     assert batch(capsys, takes, "--out", out, "--format", "livelink")[0] == 78
@@ -210,10 +210,10 @@ def test_a_batch_that_is_interrupted_leaves_whole_files_only(tmp_path: Path, dem
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(2)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopped; the same command goes on from here" in said
-    assert "Traceback" not in said
+    assert "stopped; the same command goes on from here" in stderr
+    assert "Traceback" not in stderr
     assert not list(tmp_path.rglob("*.part"))
     lengths = {len(path.read_text().splitlines()) for path in tmp_path.rglob("*.csv")}
     assert lengths <= {60 * len(demo) * 60 // SAMPLE_RATE + 1}

@@ -28,7 +28,7 @@ HELD = ROOT / "models" / "checkpoints"
 
 
 @pytest.fixture(scope="module")
-def heard() -> Floats:
+def mels() -> Floats:
     if find_spec(PACKAGE) is None:
         pytest.skip(f"THE TEACHERS WERE NOT HEARD: {INSTALL}")
     return teacher_features(read_audio(ROOT / "edge" / "assets" / "demo.flac"), 288)
@@ -39,9 +39,9 @@ def test_they_take_less_room_than_they_may() -> None:
     assert 1e6 < size < 40e6
 
 
-def test_the_teacher_speaks_and_its_codes_keep_what_it_shows(heard: Floats) -> None:
+def test_the_teacher_speaks_and_its_codes_keep_what_it_shows(mels: Floats) -> None:
     net = open_run(HELD / "teacher" / "checkpoint.pt", "teacher", Teacher, TeacherConfig)
-    faces = faces_of(net, heard)
+    faces = faces_of(net, mels)
     jaw = faces[:, INDEX["jawOpen"]]
     assert np.isfinite(faces).all()
     assert jaw.std() > 0.05  # it speaks
@@ -50,15 +50,15 @@ def test_the_teacher_speaks_and_its_codes_keep_what_it_shows(heard: Floats) -> N
     codebook = open_run(HELD / "codebook" / "checkpoint.pt", "codebook", Codebook, CodebookConfig)
     whole = torch.from_numpy(faces[: len(faces) // 8 * 8] / arkit_spread())[None]
     with torch.no_grad():
-        shown, (slow, _), _ = codebook(whole)
-    kept = np.corrcoef(shown[0, :, INDEX["jawOpen"]].numpy(), jaw[: shown.shape[1]])[0, 1]
+        decoded, (slow, _), _ = codebook(whole)
+    kept = np.corrcoef(decoded[0, :, INDEX["jawOpen"]].numpy(), jaw[: decoded.shape[1]])[0, 1]
     assert kept > 0.75
     assert len(slow.unique()) > 10
 
 
-def test_the_embedding_is_a_distribution_around_the_sphere(heard: Floats) -> None:
+def test_the_embedding_is_a_distribution_around_the_sphere(mels: Floats) -> None:
     net = open_run(HELD / "emotion" / "checkpoint.pt", "emotion", Embedding, EmbeddingConfig)
     with torch.no_grad():
-        mean, log_variance = embed(net, heard[:, :N_MELS])
+        mean, log_variance = embed(net, mels[:, :N_MELS])
     torch.testing.assert_close(mean.norm(dim=1), torch.ones(len(mean)))
     assert torch.isfinite(log_variance).all()

@@ -127,21 +127,21 @@ def test_a_signal_ends_a_live_run_with_a_neutral_face(tmp_path: Path) -> None:
     with wave.open(str(long), "wb") as file:
         file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         file.writeframes(speech.tobytes())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
-        heard.bind(("127.0.0.1", 0))
-        heard.settimeout(20)
-        to = f"vmc://127.0.0.1:{heard.getsockname()[1]}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(20)
+        to = f"vmc://127.0.0.1:{receiver.getsockname()[1]}"
         command = [sys.executable, "-m", "edge.cli", "--mic", f"file:{long}", "--to", to]
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
         for _ in range(120):
-            heard.recv(2000)
+            receiver.recv(2000)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-        heard.settimeout(0.2)
+        receiver.settimeout(0.2)
         last: list[bytes] = []
         while True:
             try:
-                last = [*last[-2:], heard.recv(2000)]
+                last = [*last[-2:], receiver.recv(2000)]
             except TimeoutError:
                 break
     values = vmc_values(last[0]) | vmc_values(last[1]) | vmc_values(last[2])

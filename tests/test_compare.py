@@ -71,7 +71,7 @@ def test_worse_is_positive_whichever_way_a_row_is_better(row, fp32, other, expec
 
 
 @pytest.fixture
-def heard():
+def stream():
     return ClipStream(np.zeros((600, 40), np.float32), [("a/one", 0), ("b/two", 240)])
 
 
@@ -98,16 +98,16 @@ def other(reference):
     return made(weights)
 
 
-def test_the_worst_frames_are_a_second_apart_and_say_where_they_are(reference, other, heard):
-    first, second = worst(reference.weights, other.weights, heard, count=2)
+def test_the_worst_frames_are_a_second_apart_and_say_where_they_are(reference, other, stream):
+    first, second = worst(reference.weights, other.weights, stream, count=2)
     assert (first["face"], first["clip"], first["seconds"]) == (300, "b/two", 1.0)
     assert first["shape"] == "mouthPucker"
     assert first["value"] - first["fp32"] == pytest.approx(0.051, abs=1e-6)
     assert (second["face"], second["clip"], second["shape"]) == (100, "a/one", "jawOpen")
 
 
-def test_only_shapes_that_move_are_listed(reference, other, heard):
-    found = differences(reference, other, heard)
+def test_only_shapes_that_move_are_listed(reference, other, stream):
+    found = differences(reference, other, stream)
     assert set(found["shapes"]) == {"jawOpen", "mouthPucker"}
     assert found["shapes"]["jawOpen"]["max_error"] == pytest.approx(0.019, abs=1e-6)
     assert found["shapes"]["jawOpen"]["r"] > 0.999
@@ -117,19 +117,19 @@ def test_only_shapes_that_move_are_listed(reference, other, heard):
     assert found["code_agreement"] == {"slow": 1.0, "fast": 1.0}
 
 
-def test_codes_that_differ_are_counted_a_level(reference, other, heard):
+def test_codes_that_differ_are_counted_a_level(reference, other, stream):
     other.codes[:30, 1] += 1
-    found = differences(reference, other, heard)
+    found = differences(reference, other, stream)
     assert found["code_agreement"] == {"slow": 1.0, "fast": pytest.approx(0.95)}
 
 
-def result_of(reference, other, heard, **changes):
+def result_of(reference, other, stream, **changes):
     plain = {"a set": {"r_jaw": 0.8, "jaw_in_silence": 0.02}}
     result = {
         "bytes": 700_000,
         "step_us": {"p50": 50.0, "p99": 90.0, "max": 100.0},
         "accuracy": {"a set": {"r_jaw": 0.8, "jaw_in_silence": 0.03}},
-        **differences(reference, other, heard),
+        **differences(reference, other, stream),
         **changes,
     }
     result["accuracy_loss"] = {
@@ -139,8 +139,8 @@ def result_of(reference, other, heard, **changes):
     return result, {"bytes": 2e6, "step_us": result["step_us"], "accuracy": plain}
 
 
-def test_every_target_missed_is_said(reference, other, heard):
-    result, _ = result_of(reference, other, heard, bytes=1_000_001, snr_db=29.0)
+def test_every_target_missed_is_reported(reference, other, stream):
+    result, _ = result_of(reference, other, stream, bytes=1_000_001, snr_db=29.0)
     assert result["misses"] == [
         "SNR 29.0 dB, target 30 dB",
         "1000001 bytes, target 1000000",
@@ -148,8 +148,8 @@ def test_every_target_missed_is_said(reference, other, heard):
     ]
 
 
-def test_the_page_shows_figures_misses_and_pictures(reference, other, heard, tmp_path):
-    result, plain = result_of(reference, other, heard)
+def test_the_page_shows_figures_misses_and_pictures(reference, other, stream, tmp_path):
+    result, plain = result_of(reference, other, stream)
     precisions = {"fp32": plain, "int8": result}
     streams = {"fp32": reference, "int8": other}
     plot_shapes(precisions, tmp_path / "quantisation_shapes.png")
@@ -163,18 +163,18 @@ def test_the_page_shows_figures_misses_and_pictures(reference, other, heard, tmp
     assert 'src="http' not in text
 
 
-def test_the_stream_is_that_of_the_engine_that_ships(heard):
+def test_the_stream_is_that_of_the_engine_that_ships(stream):
     mels = np.random.default_rng(0).uniform(-3, 0, (40, 40)).astype(np.float32)
-    said = run_precision(read_bundle(DEFAULT), "fp32", ClipStream(mels, [("x", 0)]), None)
-    again = run_precision(read_bundle(DEFAULT), "fp32", ClipStream(mels, [("x", 0)]), said.latent)
-    assert said.weights.shape == (40, 52)
-    np.testing.assert_array_equal(again.weights, said.weights)
+    output = run_precision(read_bundle(DEFAULT), "fp32", ClipStream(mels, [("x", 0)]), None)
+    again = run_precision(read_bundle(DEFAULT), "fp32", ClipStream(mels, [("x", 0)]), output.latent)
+    assert output.weights.shape == (40, 52)
+    np.testing.assert_array_equal(again.weights, output.weights)
     # The decoder alone, from the same latents and from silence again.
-    np.testing.assert_array_equal(again.decoder_alone, said.weights)
+    np.testing.assert_array_equal(again.decoder_alone, output.weights)
 
 
-def test_results_are_plain_json(reference, other, heard):
-    result, plain = result_of(reference, other, heard)
+def test_results_are_plain_json(reference, other, stream):
+    result, plain = result_of(reference, other, stream)
     assert json.loads(json.dumps({"fp32": plain, "int8": result}))["int8"]["bytes"] == 700_000
 
 

@@ -223,7 +223,7 @@ def test_a_running_edge_run_obeys_osc_and_sighup(
             until("lookahead_ms", 0)
         finally:
             running.terminate()
-        _, said = running.communicate(timeout=10)
+        _, stderr = running.communicate(timeout=10)
     assert running.returncode == 0
-    assert "takes effect when edge-run starts again: queue_ms" in said
-    assert "Traceback" not in said
+    assert "takes effect when edge-run starts again: queue_ms" in stderr
+    assert "Traceback" not in stderr

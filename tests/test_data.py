@@ -174,9 +174,9 @@ def test_facegood_maps_its_own_names_and_holds_back_its_last_clip(tmp_path: Path
         "facegood/a_3_16": "test",
     }
     assert clips[0].capture is not None
-    shown = to_sixty(clips[0].capture, 2)
-    assert shown[0, INDEX["jawOpen"]] == pytest.approx(0.9)
-    assert shown[0, INDEX["mouthPucker"]] == pytest.approx(0.1)
+    predicted = to_sixty(clips[0].capture, 2)
+    assert predicted[0, INDEX["jawOpen"]] == pytest.approx(0.9)
+    assert predicted[0, INDEX["mouthPucker"]] == pytest.approx(0.1)
 
 
 def test_a_split_depends_on_the_id_alone() -> None:
@@ -240,11 +240,11 @@ def test_sources_come_to_one_scale_and_dead_channels_stay_out() -> None:
     assert not scale.live[INDEX["mouthClose"]]  # does not move
     assert not scale.live[INDEX["eyeBlinkLeft"]]  # not learned from speech
     clip = Clip("a/b", "a", "b", "train", None, capture)
-    shown = targets(clip, scale, 3999)
-    jaw_shown = shown[:, INDEX["jawOpen"]]
-    assert jaw_shown.std() == pytest.approx(arkit_spread()[INDEX["jawOpen"]], rel=0.03)
-    assert np.mean(jaw_shown < 0) == pytest.approx(0.05, abs=0.01)
-    assert not shown[:, INDEX["mouthClose"]].any()
+    predicted = targets(clip, scale, 3999)
+    jaw_predicted = predicted[:, INDEX["jawOpen"]]
+    assert jaw_predicted.std() == pytest.approx(arkit_spread()[INDEX["jawOpen"]], rel=0.03)
+    assert np.mean(jaw_predicted < 0) == pytest.approx(0.05, abs=0.01)
+    assert not predicted[:, INDEX["mouthClose"]].any()
 
 
 def test_phones_become_visemes_at_the_faces_that_hear_them() -> None:
@@ -279,6 +279,6 @@ def test_audio_of_any_rate_is_heard_at_sixteen_kilohertz(tmp_path: Path) -> None
     clips, _ = load([tmp_path / "set"])
     found = tmp_path / "phones.json"
     found.write_text(json.dumps({"set/a": [{"start": 0.0, "end": 0.5, "viseme": "sil"}]}))
-    (spoken,) = load_audio(clips, found)
-    assert len(spoken.samples) == SAMPLE_RATE
-    assert spoken.phones == (Phone(0.0, 0.5, "sil"),)
+    (loaded,) = load_audio(clips, found)
+    assert len(loaded.samples) == SAMPLE_RATE
+    assert loaded.phones == (Phone(0.0, 0.5, "sil"),)

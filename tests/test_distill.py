@@ -134,7 +134,7 @@ def test_the_divergence_of_two_emotions_by_hand() -> None:
     assert emotion_divergence(wide, same).item() == pytest.approx(0.5 * (math.log(2) - 0.5))
 
 
-def test_the_mood_forgets_with_its_time_constant_however_it_is_fed() -> None:
+def test_the_emotion_mean_decays_with_its_time_constant_however_it_is_fed() -> None:
     layer, x = LeakyMean(2, 90), torch.randn(1, 200, 2, generator=torch.manual_seed(0))
     whole, last = layer(x, layer.initial_state(1))
     half, past = layer(x[:, :70], layer.initial_state(1))

@@ -116,17 +116,17 @@ def test_the_distance_of_normal_samples_is_root_two_of_their_deviation() -> None
 def test_the_upper_face_and_the_mouth_are_told_apart_and_lips_are_held_against_the_capture() -> (
     None
 ):
-    trial = clip()
-    truth = trial.truth / arkit_spread()
+    captured_clip = clip()
+    truth = captured_clip.truth / arkit_spread()
     faces = np.stack([truth, truth])
     faces[1][:, BROW] += 3.0
-    found = figures({trial.id: faces}, [trial])["x"]
+    found = figures({captured_clip.id: faces}, [captured_clip])["x"]
     assert found["diversity_upper"] == pytest.approx(3 / np.sqrt(len(REGIONS["upper"])), rel=1e-5)
     assert found["diversity_mouth"] == 0.0
     assert found["rmse_mean"] == pytest.approx(0.0, abs=1e-6)
     assert found["r_jaw"] == pytest.approx(1.0)
     faces[1][:, JAW] += 0.05 / arkit_spread()[JAW]
-    found = figures({trial.id: faces}, [trial])["x"]
+    found = figures({captured_clip.id: faces}, [captured_clip])["x"]
     # One of two shapes is 0.05 off, in one of two samples.
     assert found["rmse_mean"] == pytest.approx(0.0125, abs=1e-5)
     assert found["diversity_mouth"] > 0
@@ -172,10 +172,10 @@ def test_at_temperature_zero_every_sample_is_the_greedy_face(
     opened: tuple[CodeGenerator, FrozenNetworks], way: str
 ) -> None:
     net, parts = opened
-    heard = voice(parts)
-    faces = WAYS[way](net, parts, heard, 0.0, 3)
+    given = voice(parts)
+    faces = WAYS[way](net, parts, given, 0.0, 3)
     assert faces.shape == (3, 61, 52)
-    greedy = generate(net, parts.codebook, heard.content, heard.mean, 0.0, seed=5)[:, :61].numpy()
+    greedy = generate(net, parts.codebook, given.content, given.mean, 0.0, seed=5)[:, :61].numpy()
     # A batch may round otherwise than a single face.
     np.testing.assert_allclose(faces, np.repeat(greedy, 3, axis=0), atol=1e-4)
 
@@ -185,8 +185,8 @@ def test_samples_differ_when_warm_and_are_the_same_the_next_time(
     opened: tuple[CodeGenerator, FrozenNetworks], way: str
 ) -> None:
     net, parts = opened
-    heard = voice(parts)
-    faces, again = (WAYS[way](net, parts, heard, 9.0, 2) for _ in range(2))
+    given = voice(parts)
+    faces, again = (WAYS[way](net, parts, given, 9.0, 2) for _ in range(2))
     np.testing.assert_array_equal(faces, again)
     assert (faces[0] != faces[1]).any()
 
@@ -196,16 +196,16 @@ def test_fast_codes_are_drawn_at_their_share_of_the_temperature(
     opened: tuple[CodeGenerator, FrozenNetworks],
 ) -> None:
     net, parts = opened
-    heard, book = voice(parts), parts.codebook
+    given, book = voice(parts), parts.codebook
     random = torch.Generator().manual_seed(7)
-    common, logits = net.encode(heard.content, heard.mean)
+    common, logits = net.encode(given.content, given.mean)
     slow = book.slow.lookup(draw(logits, 2.0, random))
     likeliest = book.fast.lookup(net.decode(common, slow).argmax(-1))
-    shown = generate(net, book, heard.content, heard.mean, 2.0, seed=7, fast=0.0)
-    torch.testing.assert_close(shown, book.decode(slow, likeliest)[0])
+    drawn = generate(net, book, given.content, given.mean, 2.0, seed=7, fast=0.0)
+    torch.testing.assert_close(drawn, book.decode(slow, likeliest)[0])
     warm = book.fast.lookup(draw(net.decode(common, slow), 1.0, random))
-    shown = generate(net, book, heard.content, heard.mean, 2.0, seed=7, fast=0.5)
-    torch.testing.assert_close(shown, book.decode(slow, warm)[0])
+    drawn = generate(net, book, given.content, given.mean, 2.0, seed=7, fast=0.5)
+    torch.testing.assert_close(drawn, book.decode(slow, warm)[0])
 
 
 def test_a_curve_starts_at_the_greedy_face_and_samples_part_as_it_warms(
@@ -213,8 +213,8 @@ def test_a_curve_starts_at_the_greedy_face_and_samples_part_as_it_warms(
 ) -> None:
     monkeypatch.setattr(diversity, "SAMPLES", 3)
     net, parts = opened
-    trial = clip()
-    rows = curve(WAYS["both levels"], net, parts, {trial.id: voice(parts)}, [trial])
+    captured_clip = clip()
+    rows = curve(WAYS["both levels"], net, parts, {captured_clip.id: voice(parts)}, [captured_clip])
     assert [row["temperature"] for row in rows] == list(TEMPERATURES)
     first = rows[0]["sets"]["x"]
     assert first["diversity_upper"] == first["diversity_mouth"] == 0.0
@@ -247,9 +247,9 @@ def test_what_cannot_be_opened_is_named_with_its_file(
 ) -> None:
     runs["codebook"].with_name("run.yaml").write_text("train: codebook\nmodel: {codes: 32}\n")
     assert diversity.main([str(runs["generator"])]) == 66
-    said = capsys.readouterr().err
-    assert "codebook/checkpoint.pt: not a checkpoint that fits its run" in said
-    assert said.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert "codebook/checkpoint.pt: not a checkpoint that fits its run" in stderr
+    assert stderr.count("\n") == 1
     runs["codebook"].with_name("run.yaml").write_text("a: [\n")
     assert diversity.main([str(runs["generator"])]) == 66
     assert "codebook/run.yaml: not the settings of a run" in capsys.readouterr().err

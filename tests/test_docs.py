@@ -131,8 +131,8 @@ def adapted(line: str) -> str:
 
 
 def test_the_pages_hold_commands_at_all() -> None:
-    told = {line.split()[0] for block in BLOCKS for line in block.lines if not block.python}
-    assert {"edge-run", "edge-batch", "edge-quantize", "make", "oscsend"} <= told
+    commands = {line.split()[0] for block in BLOCKS for line in block.lines if not block.python}
+    assert {"edge-run", "edge-batch", "edge-quantize", "make", "oscsend"} <= commands
     assert sum(block.python for block in BLOCKS) >= 4
 
 

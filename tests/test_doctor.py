@@ -71,7 +71,7 @@ class PortAudio(types.ModuleType):
 USB = {"name": "USB Audio", "max_input_channels": 1, "default_samplerate": 48000.0}
 
 
-class Heard:
+class Recorded:
     """A source that plays one block, then says nothing more while its clock goes on."""
 
     def __init__(self, samples):
@@ -94,7 +94,7 @@ class Heard:
 @pytest.fixture
 def plug(monkeypatch):
     def plug(devices, samples=()):
-        source = Heard(np.asarray(samples, np.float32))
+        source = Recorded(np.asarray(samples, np.float32))
         monkeypatch.setitem(sys.modules, "sounddevice", PortAudio(devices))
         monkeypatch.setattr(doctor_module, "open_source", lambda mic, queue_ms, channel: source)
         return source
@@ -222,9 +222,9 @@ def test_the_exit_status_is_that_of_what_must_be_mended_first(found, capsys):
 
 def test_scripts_get_the_same_as_json(found, capsys):
     assert doctor(Config(), open_pipeline, as_json=True) == 69
-    said = json.loads(capsys.readouterr().out)
-    assert said["status"] == 69
-    assert said["findings"][1] == {
+    report = json.loads(capsys.readouterr().out)
+    assert report["status"] == 69
+    assert report["findings"][1] == {
         "what": "bundle", "verdict": "fail", "text": "gone", "status": 69,
     }  # fmt: skip
 

@@ -16,13 +16,13 @@ class Sink:
 
 
 def test_the_probe_shows_five_vowels_and_two_blinks_60_times_a_second_and_ends_at_rest():
-    now, said, sink = [10.0], [], Sink()
+    now, messages, sink = [10.0], [], Sink()
 
     def sleep(seconds):
         now[0] += seconds + 0.0004  # a sleep is always a little too long
 
-    send_probe([sink], said.append, lambda: now[0], sleep)
-    assert said == ["A", "I", "U", "E", "O", "blink", "blink", "rest"]
+    send_probe([sink], messages.append, lambda: now[0], sleep)
+    assert messages == ["A", "I", "U", "E", "O", "blink", "blink", "rest"]
     assert (len(sink.weights) - 1) / 60 == pytest.approx(now[0] - 10, abs=0.001)
     assert 5.5 < now[0] - 10 < 6.5
     assert not sink.weights[-1].any()

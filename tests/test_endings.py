@@ -115,16 +115,16 @@ def test_a_terminal_shows_bars_in_the_letters_it_has(encoding: str) -> None:
         command, cwd=ROOT, stdout=terminal, stderr=subprocess.PIPE, env=environ
     ) as running:
         os.close(terminal)
-        shown = b""
-        while shown.count(b"blink") < 3:
-            shown += os.read(reader, 4096)
+        output = b""
+        while output.count(b"blink") < 3:
+            output += os.read(reader, 4096)
         running.terminate()
         assert running.stderr is not None
         errors = running.stderr.read().decode()
         assert running.wait(10) == 0
     os.close(reader)
     assert "Traceback" not in errors
-    text = shown.decode(encoding)
+    text = output.decode(encoding)
     assert ("····" in text) == (encoding == "utf-8")
     assert ("...." in text) == (encoding != "utf-8")
     assert "\\u" not in text

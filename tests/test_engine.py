@@ -43,11 +43,11 @@ def mels(count: int, seed: int = 0) -> list[Floats]:
 def test_stepping_equals_feeding_the_state_by_hand() -> None:
     bundle = read_bundle(DEFAULT)
     generator, decoder = open_engines(bundle)
-    told = bundle.conditioning_input(bundle.lookahead)
-    heard = [{"mels": m, **told} for m in mels(40)]
-    latents = by_hand(bundle, bundle.generator, heard)
+    conditioning = bundle.conditioning_input(bundle.lookahead)
+    inputs = [{"mels": m, **conditioning} for m in mels(40)]
+    latents = by_hand(bundle, bundle.generator, inputs)
     weights = by_hand(bundle, bundle.decoder, [{"latent": latent} for latent in latents])
-    for given, latent, face in zip(heard, latents, weights, strict=True):
+    for given, latent, face in zip(inputs, latents, weights, strict=True):
         got = generator.step(**given)["latent"].copy()
         assert np.abs(got - latent).max() < 1e-6
         assert np.abs(decoder.step(latent=latent)["weights"] - face).max() < 1e-6
@@ -59,14 +59,14 @@ def test_streams_share_weights_but_not_memory() -> None:
     second, alone = first.another(), OnnxEngine(bundle.folder, bundle.decoder)
     assert second._session is first._session
     shape = (20, *bundle.decoder.inputs["latent"])
-    heard = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
-    for latent in heard:
+    latents = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    for latent in latents:
         first.step(latent=-latent)
         assert np.array_equal(
             second.step(latent=latent)["weights"], alone.step(latent=latent)["weights"]
         )
     first.close()
-    assert np.isfinite(second.step(latent=heard[0])["weights"]).all()
+    assert np.isfinite(second.step(latent=latents[0])["weights"]).all()
 
 
 def test_the_same_arrays_come_back_every_step() -> None:
@@ -81,10 +81,10 @@ def test_the_same_arrays_come_back_every_step() -> None:
 def test_a_reset_forgets_everything_after_odd_and_even_counts() -> None:
     bundle = read_bundle(DEFAULT)
     generator = OnnxEngine(bundle.folder, bundle.generator)
-    told = bundle.conditioning_input(bundle.lookahead)
+    conditioning = bundle.conditioning_input(bundle.lookahead)
 
     def latents(given: list[Floats]) -> list[Floats]:
-        return [generator.step(mels=m, **told)["latent"].copy() for m in given]
+        return [generator.step(mels=m, **conditioning)["latent"].copy() for m in given]
 
     fresh = latents(mels(3))
     assert not np.array_equal(latents(mels(3))[0], fresh[0])  # it does remember

@@ -49,11 +49,11 @@ def plan_of(bundle: Bundle, network: Network) -> bytes:
     return b"PLAN" + (bundle.folder / network.file).read_bytes()
 
 
-def heard(bundle: Bundle, steps: int, seed: int = 0) -> list[dict[str, Floats]]:
+def random_inputs(bundle: Bundle, steps: int, seed: int = 0) -> list[dict[str, Floats]]:
     rng = np.random.default_rng(seed)
-    told = bundle.conditioning_input(bundle.lookahead)
+    conditioning = bundle.conditioning_input(bundle.lookahead)
     mels = [rng.normal(-1, 1, (1, 1, 40)).astype(np.float32) for _ in range(steps)]
-    return [{"mels": each, **told} for each in mels]
+    return [{"mels": each, **conditioning} for each in mels]
 
 
 def run(engine: Any, given: list[dict[str, Floats]], name: str = "latent") -> Floats:
@@ -65,7 +65,7 @@ def test_thirty_steps_equal_onnx_runtime(bundle: Bundle, gpu: FakeGpu, graph: bo
     network = bundle.generator
     cuda = FakeCuda(gpu)
     engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), cuda, graph)
-    given = heard(bundle, 30)
+    given = random_inputs(bundle, 30)
     expected = run(OnnxEngine(bundle.folder, network), given)
     assert np.abs(run(engine, given) - expected).max() < 1e-6
     assert cuda.launches == (30 if graph else 0)
@@ -76,7 +76,7 @@ def test_a_step_allocates_nothing_and_returns_the_same_arrays(bundle: Bundle, gp
     cuda = FakeCuda(gpu)
     network = bundle.generator
     engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), cuda)
-    before, given = cuda.allocations, heard(bundle, 3)
+    before, given = cuda.allocations, random_inputs(bundle, 3)
     arrays = {id(engine.step(**inputs)["latent"]) for inputs in given}
     assert len(arrays) == 1
     assert cuda.allocations == before
@@ -88,10 +88,10 @@ def test_reset_forgets_after_odd_and_even_steps(bundle: Bundle, gpu: FakeGpu, st
     network = bundle.generator
     trt = FakeTensorrt(gpu)
     engine = TensorrtEngine(plan_of(bundle, network), network, trt, FakeCuda(gpu))
-    given = heard(bundle, 6)
+    given = random_inputs(bundle, 6)
     first = run(engine, given)
     engine.reset()
-    run(engine, heard(bundle, steps, seed=1))
+    run(engine, random_inputs(bundle, steps, seed=1))
     engine.reset()
     assert np.array_equal(run(engine, given), first)
     engine.close()
@@ -111,11 +111,11 @@ def test_an_engine_may_be_reset_and_stepped_in_other_threads(bundle: Bundle, gpu
     engine = TensorrtEngine(plan_of(bundle, network), network, FakeTensorrt(gpu), FakeCuda(gpu))
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         one.submit(engine.reset).result()
-        other.submit(run, engine, heard(bundle, 1)).result()
+        other.submit(run, engine, random_inputs(bundle, 1)).result()
     engine.close()
 
 
-def test_an_engine_left_open_is_closed_at_exit_and_a_closed_one_forgotten(
+def test_an_engine_left_open_is_closed_at_exit_and_a_closed_one_dropped(
     bundle: Bundle, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[object] = []
@@ -146,7 +146,7 @@ def broken(_: object = None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "value", "said"),
+    ("spoilt", "value", "message"),
     [
         ("dtype", "float16", "mels is not float32; export the bundle again"),
         ("create_execution_context", lambda: None, "no execution context"),
@@ -156,11 +156,11 @@ def broken(_: object = None) -> None:
     ],
 )
 def test_whatever_fails_at_the_start_is_one_sentence_and_frees_the_device(
-    bundle: Bundle, gpu: FakeGpu, spoilt: str, value: object, said: str
+    bundle: Bundle, gpu: FakeGpu, spoilt: str, value: object, message: str
 ) -> None:
     trt, cuda, network = FakeTensorrt(gpu), FakeCuda(gpu), bundle.generator
     trt.spoil = lambda engine: setattr(engine, spoilt, value)
-    with pytest.raises(MissingError, match=rf"^generator\.onnx: {said}"):
+    with pytest.raises(MissingError, match=rf"^generator\.onnx: {message}"):
         TensorrtEngine(plan_of(bundle, network), network, trt, cuda)
     assert cuda.closed
     assert not gpu.memory
@@ -169,8 +169,8 @@ def test_whatever_fails_at_the_start_is_one_sentence_and_frees_the_device(
 def test_a_failure_is_explained_by_its_own_error_and_not_by_an_older_one() -> None:
     complaints = TensorrtErrors(FakeTensorrt(FakeGpu()))
     assert complaints.first() == "it does not say why"
-    for said in ("one", "a  consequence\nof it"):
-        complaints.logger.log(Severity.ERROR, said)
+    for message in ("one", "a  consequence\nof it"):
+        complaints.logger.log(Severity.ERROR, message)
     assert complaints.first() == "one"
     complaints.logger.log(Severity.INTERNAL_ERROR, "two\n lines")
     assert complaints.first() == "two lines"
@@ -256,7 +256,7 @@ def test_auto_takes_built_engines(bundle: Bundle, trt: FakeTensorrt) -> None:
     for engine in open_engines(bundle, "tensorrt"):
         engine.close()
     generator, decoder = open_engines(bundle)
-    given = heard(bundle, 5)
+    given = random_inputs(bundle, 5)
     expected = run(OnnxEngine(bundle.folder, bundle.networks("fp32")[0]), given)
     assert trt.engines
     # The bundle's own default may be fp16 here, which this fake runs as ONNX Runtime does.
@@ -279,7 +279,7 @@ def test_a_gpu_that_fails_mid_stream_hands_over_to_the_cpu_and_says_so_once(
     for engine in open_engines(bundle, "tensorrt", "fp32"):
         engine.close()
     generator, decoder = open_engines(bundle, "auto", "fp32")
-    given = heard(bundle, 8)
+    given = random_inputs(bundle, 8)
     run(generator, given[:3])
     for cuda in gpu.cudas.values():
         cuda.broken = True
@@ -312,7 +312,7 @@ def test_a_gpu_that_fails_on_reset_hands_over_too(bundle: Bundle) -> None:
     engine.reset()
     assert broken.closed
     latent = bundle.decoder.inputs["latent"]
-    assert run(engine, heard(bundle, 1)).shape == (1, *latent)
+    assert run(engine, random_inputs(bundle, 1)).shape == (1, *latent)
 
 
 def test_demanded_tensorrt_does_not_fall_back(
@@ -324,7 +324,7 @@ def test_demanded_tensorrt_does_not_fall_back(
     for cuda in gpu.cudas.values():
         cuda.broken = True
     with pytest.raises(MissingError, match="launch failure"):
-        generator.step(**heard(bundle, 1)[0])
+        generator.step(**random_inputs(bundle, 1)[0])
     generator.close()
     decoder.close()
 

@@ -29,7 +29,7 @@ JAW = INDEX["jawOpen"]
 DEMO = DEMO
 
 
-def spoken(seconds: float = 3.0) -> TestClip:
+def voiced(seconds: float = 3.0) -> TestClip:
     return TestClip("set/demo", "set", "x", read_audio(DEMO)[: int(seconds * 16_000)])
 
 
@@ -46,16 +46,16 @@ def checkpoint(folder: Path, lookaheads: tuple[int, ...] = (0, 4)) -> Path:
 
 
 def test_a_bundle_runs_as_it_ships() -> None:
-    clip = spoken()
+    clip = voiced()
     faces = faces_of(DEFAULT, [clip])
     assert faces[clip.id].shape == (clip.faces, 52)
     assert faces[clip.id][:, JAW].std() > 0.02
     assert 0 <= faces[clip.id].min() <= faces[clip.id].max() <= 1
 
 
-def test_a_checkpoint_gives_a_face_for_each_face_heard(tmp_path: Path) -> None:
+def test_a_checkpoint_gives_a_face_for_each_frame_of_features(tmp_path: Path) -> None:
     for seconds, lookaheads in ((1.0, (0, 4)), (1.013, (0, 4)), (1.013, (0,))):
-        clip = spoken(seconds)
+        clip = voiced(seconds)
         faces = faces_of(checkpoint(tmp_path, lookaheads), [clip])
         assert faces[clip.id].shape == (clip.faces, 52)
         assert faces[clip.id].std() > 0
@@ -63,7 +63,7 @@ def test_a_checkpoint_gives_a_face_for_each_face_heard(tmp_path: Path) -> None:
 
 def test_the_students_delay_is_taken_off(tmp_path: Path) -> None:
     # The student is causal: what it shows at look-ahead n hears n faces more, and no more.
-    clip, cut = spoken(2.0), spoken(2.0)
+    clip, cut = voiced(2.0), voiced(2.0)
     cut.samples[16_000:] = 0  # the face at 1 s is face 59
     path = checkpoint(tmp_path)
     whole, half = faces_of(path, [clip])[clip.id], faces_of(path, [cut])[cut.id]
@@ -71,7 +71,7 @@ def test_the_students_delay_is_taken_off(tmp_path: Path) -> None:
     assert changed[0] == 60 - 4
 
 
-def test_a_teacher_is_built_as_its_run_says_and_heard_at_once(tmp_path: Path) -> None:
+def test_a_teacher_is_built_as_its_run_says_and_takes_the_whole_clip(tmp_path: Path) -> None:
     from models.content import ContentConfig
     from models.teacher import Teacher, TeacherConfig
 
@@ -80,7 +80,7 @@ def test_a_teacher_is_built_as_its_run_says_and_heard_at_once(tmp_path: Path) ->
     torch.save({"average": Teacher(config).state_dict()}, tmp_path / "checkpoint.pt")
     settings = {"train": "teacher", "model": asdict(config)}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
-    clip = spoken(1.013)
+    clip = voiced(1.013)
     faces = faces_of(tmp_path, [clip])[clip.id]
     assert faces.shape == (clip.faces, 52)
     assert faces.std() > 0
@@ -89,7 +89,7 @@ def test_a_teacher_is_built_as_its_run_says_and_heard_at_once(tmp_path: Path) ->
 def test_a_run_is_known_by_its_folder_and_by_its_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = spoken(1.0)
+    clip = voiced(1.0)
     path = checkpoint(tmp_path)
     np.testing.assert_array_equal(
         faces_of(tmp_path, [clip])[clip.id], faces_of(path, [clip])[clip.id]
@@ -114,7 +114,7 @@ def test_what_is_no_network_is_refused_in_one_sentence(tmp_path: Path) -> None:
 def test_the_table_has_a_row_for_each_system_and_the_baselines(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    clips = [spoken(), *made_silence()]
+    clips = [voiced(), *made_silence()]
     table = evaluate.evaluate(DEFAULT, clips, None)
     assert list(table) == ["default", "loudness", "captured"]
     assert set(table["default"]) == {"set", MADE_SILENCE}

@@ -133,10 +133,10 @@ def test_a_precision_too_far_from_onnx_runtime_cannot_be_the_fastest() -> None:
 def test_every_face_of_the_clips_is_stepped_and_then_again_for_the_times() -> None:
     class Generator:
         def __init__(self) -> None:
-            self.heard: list[float] = []
+            self.received: list[float] = []
 
         def step(self, **inputs: Floats) -> dict[str, Floats]:
-            self.heard.append(float(inputs["mels"][0]))
+            self.received.append(float(inputs["mels"][0]))
             return {"latent": inputs["mels"]}
 
         def reset(self) -> None: ...
@@ -149,7 +149,7 @@ def test_every_face_of_the_clips_is_stepped_and_then_again_for_the_times() -> No
     generator, mels = Generator(), [np.full(40, i, np.float32) for i in range(3)]
     faces, took = gpu_bench.run(read_bundle(DEFAULT), (generator, Decoder()), mels, 4)
     assert faces[:, 0].tolist() == [0, 1, 2]
-    assert generator.heard == [0, 1, 2, 0, 1, 2, 0]
+    assert generator.received == [0, 1, 2, 0, 1, 2, 0]
     assert len(took) == 4
 
 
@@ -186,8 +186,8 @@ def test_without_a_driver_nothing_is_measured_and_it_says_so(
     )
     monkeypatch.setattr(gpu_bench, "GPU_RECORDS", tmp_path / "records")
     assert main([]) == 69
-    said = capsys.readouterr().err
-    assert said.startswith(
+    stderr = capsys.readouterr().err
+    assert stderr.startswith(
         "benchmarks.runtime.gpu: nothing measured: no NVIDIA driver on this machine"
     )
     assert not gpu_bench.GPU_RECORDS.exists()

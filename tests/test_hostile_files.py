@@ -33,7 +33,7 @@ LAUGHS = "\n".join(
 MERGES = "\n".join(
     ["a0: &a0 {x: 1}", *(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 60))]
 )
-SAID = 420
+MESSAGE = 420
 """Letters of a message without the path: a value of 80, a list of keys and the way out."""
 
 Make = Callable[[Path], object]
@@ -82,15 +82,15 @@ BAD_YAML = {
 }
 
 
-def sentence(said: str, path: Path) -> str:
+def sentence(message: str, path: Path) -> str:
     """What a message says beside the path, after checking that it is one short line."""
-    assert said.endswith("\n")
-    assert said.count("\n") == 1
-    assert "Traceback" not in said
-    said = said.replace(str(path), "").strip()
-    assert len(said) < SAID
-    assert said.isprintable()
-    return said
+    assert message.endswith("\n")
+    assert message.count("\n") == 1
+    assert "Traceback" not in message
+    message = message.replace(str(path), "").strip()
+    assert len(message) < MESSAGE
+    assert message.isprintable()
+    return message
 
 
 @pytest.mark.parametrize("what", BAD_YAML)

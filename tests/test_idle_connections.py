@@ -56,11 +56,11 @@ def ask(port: int, method: str = "GET", path: str = "/", **headers: str) -> tupl
         return answer.status, answer.read()
 
 
-def idle(stack: ExitStack, port: int, count: int, said: bytes = b"") -> None:
+def idle(stack: ExitStack, port: int, count: int, sent: bytes = b"") -> None:
     """So many connections of which nothing more comes."""
     for _ in range(count):
         one = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
-        one.sendall(said)
+        one.sendall(sent)
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def metrics() -> Iterator[Any]:
     page.close()
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /metrics HTTP/1.1\r\nHost: "])
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: "])
 def test_idle_connections_to_the_metrics_take_few_threads_and_keep_no_scrape_out(
-    metrics: Any, said: bytes
+    metrics: Any, sent: bytes
 ) -> None:
     before = threading.active_count()
     with ExitStack() as stack:
-        idle(stack, metrics.port, 100, said)
+        idle(stack, metrics.port, 100, sent)
         status, body = ask(metrics.port, path="/metrics")
         assert threading.active_count() - before <= prometheus.MOST_CONNECTIONS
     assert status == 200
@@ -207,14 +207,14 @@ def preview() -> Iterator[Any]:
     server.close()
 
 
-@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: "])
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: "])
 def test_idle_connections_to_the_preview_are_few_and_keep_no_page_out(
-    preview: Any, said: bytes
+    preview: Any, sent: bytes
 ) -> None:
     from edge.preview.server import MOST_OPENING
 
     with ExitStack() as stack:
-        idle(stack, preview.port, 300, said)
+        idle(stack, preview.port, 300, sent)
         assert ask(preview.port, path="/about.json")[0] == 200
         assert len(preview._opening) <= MOST_OPENING
 

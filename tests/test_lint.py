@@ -72,8 +72,8 @@ def test_nvidias_parser_refuses_just_the_files_listed_as_refused(make):
     )
     from quantize.export.rtx_parser import verdict
 
-    said = verdict(make().done().SerializeToString())
-    assert bool(said) == (make in REJECTED), said
+    message = verdict(make().done().SerializeToString())
+    assert bool(message) == (make in REJECTED), message
 
 
 def test_whatever_nvidias_parser_refuses_the_linter_refuses_too():

@@ -29,10 +29,10 @@ def sentence(
     rng: np.random.Generator, talker: str = "t", habit: float = 0.0, size: float = 1.0
 ) -> SpokenSentence:
     """Six words of 0.4 s from 0.3 s on; ``habit`` is added to all shapes, ``size`` scales."""
-    said = [int(k) for k in rng.integers(0, 4, 6)]
+    chosen = [int(k) for k in rng.integers(0, 4, 6)]
     faces = rng.normal(0, 0.02, (FRAMES, 52)).astype(np.float32)
     words = []
-    for place, k in enumerate(said):
+    for place, k in enumerate(chosen):
         start = 0.3 + 0.4 * place
         words.append((start, start + 0.4, WORDS[k]))
         first = round(start * 60) - 1
@@ -113,13 +113,13 @@ def test_pairs_are_averaged() -> None:
 
 
 def test_the_least_alike_sentence_is_another_one_with_the_fewest_common_words() -> None:
-    def said(text: str) -> tuple[tuple[float, float, str], ...]:
+    def sentence(text: str) -> tuple[tuple[float, float, str], ...]:
         return tuple((0.0, 1.0, w) for w in text.split())
 
     texts = ["a b c d e f", "a b c d e x", "a b c y e x", "z b c d e x"]
     # Counted from the next one on: 0 shares 5, 4, 4 words; 1 shares 5, 5, 5; 2 shares 4, 4, 5;
     # 3 shares 4, 5, 4.
-    assert least_alike([said(t) for t in texts]) == [2, 2, 3, 0]
+    assert least_alike([sentence(t) for t in texts]) == [2, 2, 3, 0]
 
 
 def test_a_sentence_of_another_length_is_refused() -> None:

@@ -72,15 +72,15 @@ def test_silence_is_a_long_quiet_pause_without_its_edges():
 
 def test_the_worst_point_of_each_frame_counts_and_then_the_mean_over_frames():
     meant = points((0, 0), (0, 0))
-    shown = points((1, -3), (2, 1))
-    assert worst_point(shown, meant) == 2.5  # 3 and 2
-    assert worst_point_squared(shown, meant) == 6.5  # 9 and 4
+    predicted = points((1, -3), (2, 1))
+    assert worst_point(predicted, meant) == 2.5  # 3 and 2
+    assert worst_point_squared(predicted, meant) == 6.5  # 9 and 4
 
 
 def test_the_distance_of_a_vertex_is_its_length_in_space():
-    shown = np.array([[[3.0, 4.0, 0.0], [1.0, 0.0, 0.0]]])
-    assert worst_point(shown, np.zeros_like(shown)) == 5.0
-    assert worst_point_squared(shown, np.zeros_like(shown)) == 25.0
+    predicted = np.array([[[3.0, 4.0, 0.0], [1.0, 0.0, 0.0]]])
+    assert worst_point(predicted, np.zeros_like(predicted)) == 5.0
+    assert worst_point_squared(predicted, np.zeros_like(predicted)) == 25.0
 
 
 def test_dynamics_deviation_is_signed_and_of_squared_offsets():

@@ -94,14 +94,14 @@ def test_what_would_be_dropped_or_cut_is_refused(url: str, words: str) -> None:
 
 
 def test_subject_and_device_of_live_link_are_the_users() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
-        heard.bind(("127.0.0.1", 0))
-        heard.settimeout(5)
-        port = heard.getsockname()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        port = receiver.getsockname()[1]
         sink = open_output(f"livelink://127.0.0.1:{port}?name=my%20face&device=kiosk-7")
         sink.send(face())
         sink.close()
-        assert heard.recv(2000).startswith(b"\x06\0\0\0\x07kiosk-7\0\0\0\x07my face")
+        assert receiver.recv(2000).startswith(b"\x06\0\0\0\x07kiosk-7\0\0\0\x07my face")
 
 
 def test_numbers_go_on_by_the_clock_without_audio_and_come_back_to_it() -> None:
@@ -140,14 +140,14 @@ def test_after_the_largest_number_comes_nought() -> None:
 
 
 def test_a_broadcast_address_reaches_whoever_listens() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
-        heard.bind(("0.0.0.0", 0))
-        heard.settimeout(5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("0.0.0.0", 0))
+        receiver.settimeout(5)
         # The broadcast address of the loopback network: nothing leaves this machine.
-        sink = open_output(f"osc://127.255.255.255:{heard.getsockname()[1]}")
+        sink = open_output(f"osc://127.255.255.255:{receiver.getsockname()[1]}")
         sink.send(face())
         sink.close()
-        assert len(heard.recv(2000)) == 280
+        assert len(receiver.recv(2000)) == 280
     assert (sink.target.sent, sink.failed) == (1, 0)
 
 
@@ -256,19 +256,19 @@ def localhost(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 
 def test_the_doctor_asks_the_address_that_the_faces_go_to(monkeypatch: pytest.MonkeyPatch) -> None:
     need_ipv6()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
-        heard.bind(("127.0.0.1", 0))
-        heard.settimeout(5)
-        port = heard.getsockname()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        port = receiver.getsockname()[1]
         localhost(monkeypatch, port)
         assert look_at_output(f"vmc://localhost:{port}").verdict == "ok"
-        assert heard.recv(100).startswith(b"#bundle\0")
+        assert receiver.recv(100).startswith(b"#bundle\0")
 
 
 def test_the_doctor_may_ask_a_broadcast_address() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
-        heard.bind(("0.0.0.0", 0))
-        assert look_at_output(f"vmc://127.255.255.255:{heard.getsockname()[1]}").verdict == "ok"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("0.0.0.0", 0))
+        assert look_at_output(f"vmc://127.255.255.255:{receiver.getsockname()[1]}").verdict == "ok"
 
 
 def test_an_output_that_cannot_start_its_thread_is_one_sentence(

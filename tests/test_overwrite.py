@@ -224,8 +224,8 @@ def test_a_batch_never_overwrites_what_it_did_not_write_unless_forced(
     os.utime(goal, (now + age, now + age))
     command = [str(own.parent), "--out", str(own.parent), "--format", form]
     assert batch.main(command) == 78
-    said = capsys.readouterr().err
-    assert f"{goal}: there already, and no recording of edge-run; choose another --out" in said
+    stderr = capsys.readouterr().err
+    assert f"{goal}: there already, and no recording of edge-run; choose another --out" in stderr
     assert goal.read_text() == text
     assert batch.main([*command, "--force"]) == 0
     assert is_recording(goal.read_bytes()[:4096])

@@ -47,34 +47,34 @@ def test_torch_and_both_ways_through_onnx_runtime_agree(student, tmp_path):
     ahead = student.config.at(4)
     ahead[0, 10] = 0.5  # a word, so that every column is multiplied with something
     weights, aux, _ = student(mels, ahead, student.initial_state())
-    wanted, felt = weights[0].numpy(), aux.generator.emotion[0].numpy()
+    wanted, emotion = weights[0].numpy(), aux.generator.emotion[0].numpy()
 
     networks = {"generator": student.generator, "decoder": student.decoder.fold_spread()}
     sessions = {}
     for frames in (1, FRAMES):
-        heard = {"mels": mels[:, :frames], "control": ahead}
+        inputs = {"mels": mels[:, :frames], "control": ahead}
         latent = {"latent": torch.zeros(1, 16) if frames == 1 else torch.zeros(1, frames, 16)}
-        for name, given in (("generator", heard), ("decoder", latent)):
+        for name, given in (("generator", inputs), ("decoder", latent)):
             path = tmp_path / f"{name}{frames}.onnx"
             to_onnx(networks[name], name, given, path)
             sessions[name, frames] = onnxruntime.InferenceSession(str(path))
 
     whole = sessions["generator", FRAMES], sessions["decoder", FRAMES]
-    said, _ = run(whole[0], zeros(whole[0]), mels=mels.numpy(), control=ahead.numpy())
-    offline = run(whole[1], zeros(whole[1]), latent=said["latent"])[0]["weights"][0]
+    output, _ = run(whole[0], zeros(whole[0]), mels=mels.numpy(), control=ahead.numpy())
+    offline = run(whole[1], zeros(whole[1]), latent=output["latent"])[0]["weights"][0]
 
     generator, decoder = sessions["generator", 1], sessions["decoder", 1]
-    heard_so_far, shown_so_far, faces, moods = zeros(generator), zeros(decoder), [], []
+    generator_state, decoder_state, faces, emotions = zeros(generator), zeros(decoder), [], []
     for t in range(FRAMES):
         frame = mels[:, t : t + 1].numpy()
-        now, heard_so_far = run(generator, heard_so_far, mels=frame, control=ahead.numpy())
-        face, shown_so_far = run(decoder, shown_so_far, latent=now["latent"])
+        now, generator_state = run(generator, generator_state, mels=frame, control=ahead.numpy())
+        face, decoder_state = run(decoder, decoder_state, latent=now["latent"])
         faces.append(face["weights"][0, 0])
-        moods.append(now["emotion"][0])
+        emotions.append(now["emotion"][0])
 
     assert np.abs(wanted).max() > 0.05  # the networks say something at all
     np.testing.assert_allclose(offline, wanted, atol=1e-4)
     np.testing.assert_allclose(np.stack(faces), wanted, atol=1e-4)
-    assert np.ptp(felt, axis=0).max() > 0.05
-    np.testing.assert_allclose(said["emotion"][0], felt, atol=1e-4)
-    np.testing.assert_allclose(np.stack(moods), felt, atol=1e-4)
+    assert np.ptp(emotion, axis=0).max() > 0.05
+    np.testing.assert_allclose(output["emotion"][0], emotion, atol=1e-4)
+    np.testing.assert_allclose(np.stack(emotions), emotion, atol=1e-4)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.toolchain
 JAW = INDEX["jawOpen"]
 
 
-def said(names: list[str], frames: list[list[float]], first: float = 1 / 60) -> dict:
+def output(names: list[str], frames: list[list[float]], first: float = 1 / 60) -> dict:
     return {"fps": 60, "first": first, "names": names, "frames": frames}
 
 
@@ -41,7 +41,7 @@ def test_every_viseme_has_a_pose_and_every_pose_an_arkit_name() -> None:
 
 
 def test_the_poses_show_what_the_contrasts_look_for() -> None:
-    face = {v: to_faces("any", said([v], [[1.0]]), 1) for v in VISEMES}
+    face = {v: to_faces("any", output([v], [[1.0]]), 1) for v in VISEMES}
     assert min(face, key=lambda v: lip_gap(face[v])[0]) == "PP"
     assert max(face, key=lambda v: tucked(face[v])[0]) == "FF"
     assert max(face, key=lambda v: face[v][0, JAW]) == "aa"
@@ -62,16 +62,16 @@ def test_frames_are_placed_by_their_own_time() -> None:
     ramp = [[k / 10] for k in range(10)]
     # Shown from 1/60 s on, frame k is face k; shown from 0 on, it is face k - 1.
     np.testing.assert_allclose(
-        to_faces("p", said(["jawOpen"], ramp), 10)[:, JAW], np.arange(10) / 10
+        to_faces("p", output(["jawOpen"], ramp), 10)[:, JAW], np.arange(10) / 10
     )
-    sooner = to_faces("p", said(["jawOpen"], ramp, first=0.0), 9)[:, JAW]
+    sooner = to_faces("p", output(["jawOpen"], ramp, first=0.0), 9)[:, JAW]
     np.testing.assert_allclose(sooner, np.arange(1, 10) / 10, atol=1e-6)
     # A peer that stops early holds its last face.
-    assert to_faces("p", said(["jawOpen"], ramp), 12)[-1, JAW] == pytest.approx(0.9)
+    assert to_faces("p", output(["jawOpen"], ramp), 12)[-1, JAW] == pytest.approx(0.9)
 
 
 def test_weights_add_up_but_not_beyond_one() -> None:
-    faces = to_faces("p", said(["aa", "O", "jawOpen"], [[0.5, 0.5, 0.0], [1.0, 1.0, 1.0]]), 2)
+    faces = to_faces("p", output(["aa", "O", "jawOpen"], [[0.5, 0.5, 0.0], [1.0, 1.0, 1.0]]), 2)
     assert faces[0, JAW] == pytest.approx(0.6 * (0.5 + 0.35))
     assert faces[1, JAW] == 1.0
 
@@ -97,7 +97,7 @@ def test_a_peer_is_asked_once_and_then_remembered(
 
     def ask(peer: str, folder: Path, clips: list[TestClip], kept: Path) -> None:
         asked.append(peer)
-        kept.write_text(json.dumps({t.id: said(["aa"], [[1.0]] * 60) for t in clips}))
+        kept.write_text(json.dumps({t.id: output(["aa"], [[1.0]] * 60) for t in clips}))
 
     monkeypatch.setattr(peers, "_ask", ask)
     first, again = (follow("wawa", tmp_path, clips) for _ in range(2))

@@ -185,8 +185,8 @@ def test_a_seed_repeats_a_face_and_another_does_not(make) -> None:
 
 def test_a_rest_without_audio_shuts_the_mouth_and_keeps_the_time(demo: Floats) -> None:
     pipeline = fake(0)
-    spoken = pipeline.push(AudioBlock(demo[40_000:56_000], 0, 0.0))
-    assert spoken[-1].weights[JAW] > 0.3
+    frames = pipeline.push(AudioBlock(demo[40_000:56_000], 0, 0.0))
+    assert frames[-1].weights[JAW] > 0.3
     rests = [pipeline.rest(5.0 + i) for i in range(30)]
     assert rests[0].weights[JAW] > rests[5].weights[JAW] > rests[-1].weights[JAW]
     assert rests[-1].weights[JAW] < 0.01
@@ -223,8 +223,8 @@ def test_the_shipped_bundle_keeps_still_in_pure_silence() -> None:
     frames = faces(real(), silence(4))
     assert jaws(frames).max() <= 0.02
     others = [i for i in range(14, 41)]
-    shown = np.array([f.weights[others] for f in frames])
-    assert np.ptp(shown, axis=0).max() < 0.01
+    weights = np.array([f.weights[others] for f in frames])
+    assert np.ptp(weights, axis=0).max() < 0.01
 
 
 def test_networks_that_answer_nan_are_begun_anew_and_no_face_shows_it() -> None:

@@ -44,8 +44,8 @@ def recording(folder: Path, name: str, lost: range = range(0)) -> None:
 def phones(out: Path, ids: list[str]) -> None:
     """Known beforehand, so that nothing has to be recognised."""
     out.mkdir(exist_ok=True)
-    spoken = [{"start": 0.5, "end": 1.0, "viseme": "aa"}]
-    (out / "phones.json").write_text(json.dumps(dict.fromkeys(ids, spoken)))
+    rows = [{"start": 0.5, "end": 1.0, "viseme": "aa"}]
+    (out / "phones.json").write_text(json.dumps(dict.fromkeys(ids, rows)))
 
 
 def names(source: str, split: str, count: int) -> list[str]:
@@ -66,15 +66,15 @@ def prepared(tmp_path: Path, **options: object) -> tuple[Path, dict[str, int]]:
 
 
 def by_id(out: Path, split: str) -> dict[str, TrainingStream]:
-    return {told["id"]: stream for told, stream in read(out / "shards", split)}
+    return {record["id"]: stream for record, stream in read(out / "shards", split)}
 
 
 def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     out, counts = prepared(tmp_path)
     assert counts == {"train": 5, "validation": 2}
-    told, stream = next(read(out / "shards", "validation"))
-    assert told["source"] == told["speaker"] == "set"
-    assert told["phones"] == [{"start": 0.5, "end": 1.0, "viseme": "aa"}]
+    record, stream = next(read(out / "shards", "validation"))
+    assert record["source"] == record["speaker"] == "set"
+    assert record["phones"] == [{"start": 0.5, "end": 1.0, "viseme": "aa"}]
     assert stream.mels.shape == (90, 40)
     assert stream.targets.shape == stream.live.shape == (90, 52)
     assert set(np.flatnonzero(stream.live.any(0))) == {JAW, INDEX["browInnerUp"]}
@@ -98,17 +98,17 @@ def test_a_lost_face_is_masked_in_the_shard_and_fits_no_scale(tmp_path: Path) ->
     assert all(s.live[:, JAW].all() for n, s in streams.items() if n != first)
 
 
-def test_training_clips_are_said_anew_and_held_ones_are_not(tmp_path: Path) -> None:
+def test_training_clips_are_rendered_anew_and_held_ones_are_not(tmp_path: Path) -> None:
     out, counts = prepared(tmp_path, renditions=3)
     assert counts == {"train": 15, "validation": 2}
-    heard: dict[str, list[TrainingStream]] = {}
+    rendered: dict[str, list[TrainingStream]] = {}
     for k in range(3):
-        for told, stream in read(out / "shards", "train", k):
-            heard.setdefault(told["id"], []).append(stream)
-    assert all(len(said) == 3 for said in heard.values())
-    lengths = {len(s.mels) for said in heard.values() for s in said}
+        for record, stream in read(out / "shards", "train", k):
+            rendered.setdefault(record["id"], []).append(stream)
+    assert all(len(streams) == 3 for streams in rendered.values())
+    lengths = {len(s.mels) for streams in rendered.values() for s in streams}
     assert len(lengths) > 1  # other tempo, pauses
-    pause = next(s for said in heard.values() for s in said if s.clip[0] == -1)
+    pause = next(s for streams in rendered.values() for s in streams if s.clip[0] == -1)
     assert pause.time[0] == 0
     assert pause.clip[-1] == 0
 
@@ -146,7 +146,7 @@ def test_each_rendition_has_shards_of_its_own(tmp_path: Path) -> None:
         "clip.json",
     }  # fmt: skip
     first, second = (list(read(out / "shards", "train", k)) for k in (0, 1))
-    assert {told["id"] for told, _ in first} == {told["id"] for told, _ in second}
+    assert {record["id"] for record, _ in first} == {record["id"] for record, _ in second}
 
 
 def test_what_teachers_hear_beside_the_mels_travels_with_the_shards_if_asked_for(
@@ -195,7 +195,7 @@ def test_training_hears_the_shards_as_it_would_the_recordings(tmp_path: Path) ->
     assert set(np.unique(again.clip)) == {-1, *range(5)}
 
 
-def test_shards_that_training_cannot_use_are_told_in_a_sentence(tmp_path: Path) -> None:
+def test_shards_that_training_cannot_use_are_reported_in_a_sentence(tmp_path: Path) -> None:
     out, _ = prepared(tmp_path)
     with pytest.raises(ConfigError, match="out holds shards: give it alone"):
         corpus(out, data=[str(out), str(tmp_path / "set")])
@@ -204,15 +204,15 @@ def test_shards_that_training_cannot_use_are_told_in_a_sentence(tmp_path: Path) 
     with pytest.raises(DataError, match="only a student or a teacher trains from shards alone"):
         load([out])
     note = out / "prepared.json"
-    told = json.loads(note.read_text())
-    note.write_text(json.dumps({k: v for k, v in told.items() if k != "version"}))
+    record = json.loads(note.read_text())
+    note.write_text(json.dumps({k: v for k, v in record.items() if k != "version"}))
     with pytest.raises(DataError, match="of another version of EdgeTalk; make them again"):
         corpus(out)
     note.unlink()
     with pytest.raises(DataError, match=r"prepared.json is missing; run edge-quantize prepare to"):
         corpus(out)
-    note.write_text(json.dumps(told))
-    shard = out / "shards" / told["shards"][0]
+    note.write_text(json.dumps(record))
+    shard = out / "shards" / record["shards"][0]
     shard.write_bytes(shard.read_bytes()[:20_000])
     with pytest.raises(DataError, match=r"train-000-000000.tar: damaged \(.*copy or prepare it"):
         corpus(out)
@@ -239,7 +239,7 @@ def test_what_was_left_out_is_noted_with_its_reason(tmp_path: Path) -> None:
     ]
 
 
-def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         prepare([tmp_path / "none"], tmp_path / "out")
 

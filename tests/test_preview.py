@@ -272,7 +272,7 @@ def test_a_message_that_is_too_long_closes_its_tab_alone(show: Show) -> None:
         assert next(faces(tab))
 
 
-def test_one_tab_too_many_is_told_so(show: Show) -> None:
+def test_one_tab_too_many_is_refused_with_the_reason(show: Show) -> None:
     with ExitStack() as stack:
         with show.tab():
             for _ in range(MOST_TABS - 1):
@@ -328,7 +328,7 @@ def test_a_recording_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (None, "No such file"),
         ("time_s,jawOpen\n0,1\n", "no column 'eyeBlinkLeft'"),
@@ -341,11 +341,11 @@ def test_a_recording_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None
         ("\xff\xfe", "damaged"),
     ],
 )
-def test_a_bad_recording_is_one_sentence(tmp_path: Path, text: str | None, said: str) -> None:
+def test_a_bad_recording_is_one_sentence(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "record.csv"
     if text is not None:
         path.write_text(text, "latin-1")
-    with pytest.raises(InputError, match=said) as found:
+    with pytest.raises(InputError, match=message) as found:
         replay.read_record(path)
     assert "\n" not in str(found.value)
 
@@ -361,8 +361,8 @@ def test_a_sound_that_is_none_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert replay.main([str(a_record(tmp_path)), str(tmp_path / "none.wav")]) == 66
-    assert "edge-preview: " in (said := capsys.readouterr().err)
-    assert said.count("\n") == 1
+    assert "edge-preview: " in (stderr := capsys.readouterr().err)
+    assert stderr.count("\n") == 1
 
 
 def test_a_film_needs_its_tools_and_says_which(

@@ -116,10 +116,10 @@ def test_the_browser_that_draws_a_film_looks_nobody_up(tmp_path: Path) -> None:
     )
     command = [*alone(), str(trace), sys.executable, "-c", code, browser, str(profile)]
     subprocess.run(command, cwd=ROOT, env=bare(home), check=True, timeout=120)
-    said = trace.read_text(errors="replace")
-    assert "connect(" in said
+    text = trace.read_text(errors="replace")
+    assert "connect(" in text
     # It also connects a datagram socket to learn whether IPv6 works, and sends nothing there.
-    assert "htons(53)" not in said
+    assert "htons(53)" not in text
     assert list(home.rglob("*")) == []
 
 

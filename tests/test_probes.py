@@ -138,8 +138,8 @@ class LoudMood:
 
     def decoder(self, content: Any, emotion: Any, level: Any, style: Any) -> Any:
         faces = torch.zeros(*emotion.shape[:2], 52)
-        heard = emotion[..., 0] + self.heed * content[..., 0]
-        faces[..., BROW] = heard * level[..., 2] / float(arkit_spread()[BROW])
+        audio = emotion[..., 0] + self.heed * content[..., 0]
+        faces[..., BROW] = audio * level[..., 2] / float(arkit_spread()[BROW])
         return faces
 
 
@@ -158,7 +158,7 @@ VOICES = (
 )
 
 
-def test_a_swap_is_held_against_the_same_words_felt_neutrally() -> None:
+def test_a_swap_is_held_against_the_same_words_with_a_neutral_emotion() -> None:
     found = swaps(LoudMood(), VOICES)  # type: ignore[arg-type]
     pairs = [(s.words.id[6:], s.voice.id[6:]) for s in found]
     # Never another sentence, nor another clip of the same emotion.
@@ -195,7 +195,7 @@ def small() -> Teacher:
     return Teacher(TeacherConfig(ContentConfig(32, 2, 16, 24), width=24)).eval()
 
 
-def test_ones_own_mood_at_level_zero_is_the_teacher_as_it_is_evaluated() -> None:
+def test_the_own_emotion_at_level_zero_is_the_teacher_as_evaluated() -> None:
     net, mels = small(), np.random.default_rng(0).standard_normal((61, 40)).astype(np.float32)
     assert swapped_faces(net, mels, [mels], 0.0).shape == (1, 61, 52)
     expected = np.clip(faces_of(net, mels), 0, 1)
@@ -230,11 +230,11 @@ def test_what_is_no_teacher_is_refused_in_one_sentence(
 ) -> None:
     torch.save({"average": {}}, tmp_path / "checkpoint.pt")
     assert probes.main([str(tmp_path / "checkpoint.pt"), "--data", str(tmp_path)]) == 66
-    said = capsys.readouterr().err
-    assert said.startswith(
+    stderr = capsys.readouterr().err
+    assert stderr.startswith(
         f"benchmarks.teachers.probes: {tmp_path}/checkpoint.pt: not a checkpoint"
     )
-    assert said.count("\n") == 1
+    assert stderr.count("\n") == 1
 
 
 def test_the_table_says_what_was_read_and_what_rose() -> None:
@@ -242,9 +242,9 @@ def test_the_table_says_what_was_read_and_what_rose() -> None:
     both = {"right": 0.5, "mean_recall": 0.25}
     auc = {"pbm jaw": 0.9, "pbm lips": 0.8, "all": 0.7}
     phones = (Phone(0.0, 0.2, "aa"), Phone(0.2, 0.4, "PP"))
-    said = [(np.zeros((24, 52), np.float32), phones)]
+    faces = [(np.zeros((24, 52), np.float32), phones)]
     row = direction(0.5 * PATTERNS[[0]], 0)
-    found = Swap(clip, clip, said[0][0], PATTERNS[0])
+    found = Swap(clip, clip, faces[0][0], PATTERNS[0])
     record = {
         "git": "abc",
         "results": {
@@ -252,7 +252,7 @@ def test_the_table_says_what_was_read_and_what_rose() -> None:
             "readings": {"content branch": {"emotion": both, "speaker": both}},
             "swaps": {"anger": row},
             "words_alone": leaks([found]) | {"anger": 0.0},
-            "lips": {"auc": {"own mood": auc}, "sounds": closures(said, said)},
+            "lips": {"auc": {"own mood": auc}, "sounds": closures(faces, faces)},
         },
     }
     table = teacher_tables.probes(record)

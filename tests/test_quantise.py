@@ -52,7 +52,7 @@ CONFIG = StudentConfig(
     detail=4,
     decoder=16,
 )
-TOLD = torch.cat([CONFIG.at(late) for late in CONFIG.lookaheads]).numpy()
+CONDITIONING = torch.cat([CONFIG.at(late) for late in CONFIG.lookaheads]).numpy()
 
 
 def export_quietly(student: Student, folder) -> None:
@@ -98,7 +98,7 @@ def models(student, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def windows() -> CalibrationWindows:
-    return CalibrationWindows(random_mels(2, 300), TOLD)
+    return CalibrationWindows(random_mels(2, 300), CONDITIONING)
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +122,10 @@ def run(student, tmp_path_factory):
 
 def of_torch(student: Student, windows: CalibrationWindows) -> np.ndarray:
     """(N * T, 52) from the whole-clip forward."""
-    told = torch.from_numpy(windows.control)
+    conditioning = torch.from_numpy(windows.control)
     with torch.no_grad():
         faces, _, _ = student(
-            torch.from_numpy(windows.mels), told, student.initial_state(len(windows.mels))
+            torch.from_numpy(windows.mels), conditioning, student.initial_state(len(windows.mels))
         )
     return faces.flatten(0, 1).numpy()
 
@@ -204,9 +204,9 @@ def test_calibration_hears_every_window_as_the_device_would(models, windows, pea
 
 
 def test_the_fingerprint_is_of_the_content(run):
-    once, again = (cut(run, TOLD, 4, 200, seed=0) for _ in range(2))
+    once, again = (cut(run, CONDITIONING, 4, 200, seed=0) for _ in range(2))
     assert once.fingerprint == again.fingerprint
-    assert cut(run, TOLD, 4, 200, seed=1).fingerprint != once.fingerprint
+    assert cut(run, CONDITIONING, 4, 200, seed=1).fingerprint != once.fingerprint
     changed = once.mels.copy()
     changed[3, 199, 39] += 0.001
     assert replace(once, mels=changed).fingerprint != once.fingerprint
@@ -216,7 +216,7 @@ def test_the_fingerprint_is_of_the_content(run):
 
 
 def test_windows_take_files_and_lookaheads_in_turn(run):
-    windows = cut(run, TOLD, 4, 200, seed=0)
+    windows = cut(run, CONDITIONING, 4, 200, seed=0)
     assert windows.control.argmax(1).tolist() == [0, 1, 0, 1]
     streams = [np.load(run / "renditions" / f"{k:03d}.npz")["mels"] for k in range(2)]
     for i, mels in enumerate(windows.mels):
@@ -226,7 +226,7 @@ def test_windows_take_files_and_lookaheads_in_turn(run):
 
 def test_a_stream_that_is_just_long_enough_is_taken_whole(tmp_path):
     mels = random_mels(200)
-    windows = cut(spoil(tmp_path, mels), TOLD, 1, 200, seed=0)
+    windows = cut(spoil(tmp_path, mels), CONDITIONING, 1, 200, seed=0)
     np.testing.assert_allclose(windows.mels[0], mels)
 
 
@@ -240,29 +240,29 @@ def test_a_window_with_nan_stops_calibration(tmp_path):
     mels = random_mels(200)
     mels[100, 7] = np.nan
     with pytest.raises(DataError, match="NaN"):
-        cut(spoil(tmp_path, mels), TOLD, 1, 200, seed=0)
+        cut(spoil(tmp_path, mels), CONDITIONING, 1, 200, seed=0)
 
 
 def test_features_of_another_shape_stop_calibration(tmp_path):
     with pytest.raises(DataError, match=r"\(200, 39\)"):
-        cut(spoil(tmp_path, random_mels(200)[:, 1:]), TOLD, 1, 200, seed=0)
+        cut(spoil(tmp_path, random_mels(200)[:, 1:]), CONDITIONING, 1, 200, seed=0)
 
 
 def test_a_stream_that_is_too_short_stops_calibration(tmp_path):
     with pytest.raises(DataError, match="at least"):
-        cut(spoil(tmp_path, random_mels(199)), TOLD, 1, 200, seed=0)
+        cut(spoil(tmp_path, random_mels(199)), CONDITIONING, 1, 200, seed=0)
 
 
 def test_a_damaged_file_stops_calibration(tmp_path):
     folder = spoil(tmp_path, random_mels(9))
     (folder / "renditions" / "000.npz").write_bytes(b"half a file")
     with pytest.raises(DataError, match="not a rendition"):
-        cut(folder, TOLD, 1, 200, seed=0)
+        cut(folder, CONDITIONING, 1, 200, seed=0)
 
 
 def test_no_streams_at_all_names_the_way_out(tmp_path):
     with pytest.raises(DataError, match="edge-quantize train"):
-        cut(tmp_path, TOLD, 1, 200, seed=0)
+        cut(tmp_path, CONDITIONING, 1, 200, seed=0)
 
 
 # The rewriting
@@ -345,7 +345,7 @@ def test_fp16_holds_no_float32_weights(models):
     assert TensorProto.FLOAT not in kinds
 
 
-def test_the_mood_s_mean_stays_in_fp32_and_nothing_else_does(models):
+def test_the_emotion_mean_stays_in_fp32_and_nothing_else_does(models):
     nodes = {node.name: node for node in models["generator"].graph.node}
     kept = averaging(models["generator"])
     assert [nodes[name].op_type for name in kept] == ["Sub", "Mul", "Add"]
@@ -388,8 +388,8 @@ def test_numbers_too_large_for_fp16_keep_their_neighbours_in_fp32(models, window
     assert wide["decoder"] == []
     half = to_fp16(loud, wide["generator"])
     feed = next(windows.feeds())
-    said = OnnxRunner(half).run(feed)["latent"][:, 0]
-    assert snr_db(OnnxRunner(loud).run(feed)["latent"][:, 0], said) > 45
+    output = OnnxRunner(half).run(feed)["latent"][:, 0]
+    assert snr_db(OnnxRunner(loud).run(feed)["latent"][:, 0], output) > 45
 
 
 # What stays in fp32
@@ -428,24 +428,24 @@ SHORT = qat.QatSettings(streams=2, faces=20, windows=2)
 
 
 def test_training_brings_the_rounded_student_nearer(student, peaks, run, tmp_path):
-    heard = cut(run, TOLD, 2, 40, seed=9)
-    target = of_torch(student, heard)
-    before = of_torch(qat.rounded(qat.copy_of(student), peaks, []), heard)
+    windows = cut(run, CONDITIONING, 2, 40, seed=9)
+    target = of_torch(student, windows)
+    before = of_torch(qat.rounded(qat.copy_of(student), peaks, []), windows)
     trained = qat.finetune(student, peaks, [], run, 10, tmp_path / "qat.pt", settings=SHORT)
-    after = of_torch(qat.rounded(trained, peaks, []), heard)
+    after = of_torch(qat.rounded(trained, peaks, []), windows)
     assert snr_db(target, after) > snr_db(target, before) + 0.3
 
 
-def test_training_is_told_which_codes_were_likely(student, peaks, run, tmp_path):
-    heard = cut(run, TOLD, 2, 40, seed=9)
+def test_training_learns_which_codes_were_likely(student, peaks, run, tmp_path):
+    windows = cut(run, CONDITIONING, 2, 40, seed=9)
 
     def apart(other: Student) -> float:
-        told = [torch.from_numpy(a) for a in (heard.mels, heard.control)]
+        inputs = [torch.from_numpy(a) for a in (windows.mels, windows.control)]
         with torch.no_grad():
-            said, wanted = (
-                s.generator(*told, s.generator.initial_state(2))[0] for s in (other, student)
+            predicted, wanted = (
+                s.generator(*inputs, s.generator.initial_state(2))[0] for s in (other, student)
             )
-        return float(qat.divergence(said.codes, wanted.codes))
+        return float(qat.divergence(predicted.codes, wanted.codes))
 
     found = []
     for weight in (0.0, 1.0):
@@ -457,10 +457,10 @@ def test_training_is_told_which_codes_were_likely(student, peaks, run, tmp_path)
 
 def test_the_divergence_of_codes_by_hand():
     # The slow level: chances 1/2, 1/2 wanted, 1/4, 3/4 said; the fast level agrees.
-    said = torch.tensor([[[0.0, math.log(3.0), 0.0, 0.0]]])
+    predicted = torch.tensor([[[0.0, math.log(3.0), 0.0, 0.0]]])
     wanted = torch.zeros(1, 1, 4)
     by_hand = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
-    assert qat.divergence(said, wanted).item() == pytest.approx(by_hand / 2)
+    assert qat.divergence(predicted, wanted).item() == pytest.approx(by_hand / 2)
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_weights(
@@ -519,7 +519,7 @@ def bundle(run, tmp_path_factory):
 
 def test_one_command_makes_a_bundle_in_three_precisions(bundle, run):
     assert bundle.precisions == PRECISIONS
-    assert bundle.quantised["calibration"] == cut(run, TOLD, 2, 200, seed=0).fingerprint
+    assert bundle.quantised["calibration"] == cut(run, CONDITIONING, 2, 200, seed=0).fingerprint
     record = json.loads((bundle.folder.parent / "sensitivity.json").read_text())
     assert {row["layer"] for row in record["layers"]} == set(record["peaks"])
     assert len(record["fp16"]["fp32_nodes"]["generator"]) == 3  # the mood's mean

@@ -26,7 +26,7 @@ JAW, CLOSE, BROW = INDEX["jawOpen"], INDEX["mouthClose"], INDEX["browInnerUp"]
 FACES = 180
 
 
-def trial(name: str = "a", live: tuple[int, ...] = (JAW, CLOSE, BROW)) -> TestClip:
+def make_clip(name: str = "a", live: tuple[int, ...] = (JAW, CLOSE, BROW)) -> TestClip:
     """3 s: a voice that comes and goes once a second, a jaw with it, lips and brow against it."""
     time = (np.arange(FACES) + 1) / 60
     swing = (1 - np.cos(2 * np.pi * time)) / 2
@@ -34,14 +34,14 @@ def trial(name: str = "a", live: tuple[int, ...] = (JAW, CLOSE, BROW)) -> TestCl
     factor[list(live)] = 2.0
     face = np.zeros((FACES, 52), np.float32)
     face[:, JAW], face[:, CLOSE], face[:, BROW] = 0.4 * swing, 0.2 * (1 - swing), 0.3 * (1 - swing)
-    heard = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
-    tone = 0.5 * np.sin(2 * np.pi * 200 * heard) * (1 - np.cos(2 * np.pi * heard)) / 2
+    times = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = 0.5 * np.sin(2 * np.pi * 200 * times) * (1 - np.cos(2 * np.pi * times)) / 2
     scale = Scale(np.zeros(52, np.float32), factor)
     return TestClip(f"set/{name}", "set", "her", tone.astype(np.float32), face, 25.0, scale)
 
 
 def test_the_captured_face_scores_all_there_is() -> None:
-    clips = [trial("a"), trial("b")]
+    clips = [make_clip("a"), make_clip("b")]
     row = score(captured(clips), clips)["set"]
     assert row["clips"] == 2
     for metric in ("r_jaw", "r_mouth_live", "std_ratio_jaw", "jitter_ratio_jaw"):
@@ -53,11 +53,11 @@ def test_the_captured_face_scores_all_there_is() -> None:
 
 
 def test_a_known_offset_gives_known_errors() -> None:
-    clip = trial()
-    shown = clip.truth.copy()
-    assert shown[:, JAW].max() == pytest.approx(0.8, abs=1e-5)  # brought to the common range
-    shown[:, JAW] = np.minimum(shown[:, JAW] + 0.1, 1)
-    row = score({clip.id: shown}, [clip])["set"]
+    clip = make_clip()
+    predicted = clip.truth.copy()
+    assert predicted[:, JAW].max() == pytest.approx(0.8, abs=1e-5)  # brought to the common range
+    predicted[:, JAW] = np.minimum(predicted[:, JAW] + 0.1, 1)
+    row = score({clip.id: predicted}, [clip])["set"]
     assert row["rmse"]["jawOpen"] == pytest.approx(0.1, abs=1e-5)
     assert row["rmse_mean"] == pytest.approx(0.05, abs=1e-5)
     assert row["lve"] == pytest.approx(0.1, abs=1e-5)
@@ -66,26 +66,26 @@ def test_a_known_offset_gives_known_errors() -> None:
 
 
 def test_a_dead_upper_face_gives_a_positive_fdd_and_only_the_upper_face_does() -> None:
-    clip = trial()
-    shown = clip.truth.copy()
-    shown[:, BROW] = 0
-    row = score({clip.id: shown}, [clip])["set"]
+    clip = make_clip()
+    predicted = clip.truth.copy()
+    predicted[:, BROW] = 0
+    row = score({clip.id: predicted}, [clip])["set"]
     assert row["lve"] == 0.0
     assert row["fdd"] == row["fdd_absolute"] > 0.01
     assert row["eve"] == pytest.approx(float(clip.truth[:, BROW].mean()), abs=1e-5)
 
 
 def test_a_late_face_loses() -> None:
-    clip = trial()
+    clip = make_clip()
     late = {clip.id: np.roll(clip.truth, 9, axis=0)}
     assert score(late, [clip])["set"]["r_jaw"] < 0.7
 
 
 def test_shapes_that_were_not_captured_do_not_count() -> None:
-    clip = trial(live=(JAW,))
-    shown = clip.truth.copy()
-    shown[:, CLOSE] = shown[:, BROW] = np.random.default_rng(0).random(FACES)
-    row = score({clip.id: shown}, [clip])["set"]
+    clip = make_clip(live=(JAW,))
+    predicted = clip.truth.copy()
+    predicted[:, CLOSE] = predicted[:, BROW] = np.random.default_rng(0).random(FACES)
+    row = score({clip.id: predicted}, [clip])["set"]
     assert row["lve"] == 0.0
     assert set(row["rmse"]) == {"jawOpen"}
     assert "eve" not in row
@@ -96,16 +96,16 @@ def test_shapes_that_were_not_captured_do_not_count() -> None:
 def test_on_a_head_errors_are_in_mm_and_uncaptured_shapes_move_nothing() -> None:
     head = HeadMesh(np.zeros((52, 2, 3), np.float32), np.zeros((52, 1, 3), np.float32))
     head.lips[JAW, 1], head.lips[CLOSE, 0] = (0, -30, 40), (0, 7, 0)
-    clip = trial(live=(JAW, BROW))
-    shown = clip.truth * np.float32(0)
-    shown[:, CLOSE] = 1.0
-    row = score({clip.id: shown}, [clip], head)["set"]
+    clip = make_clip(live=(JAW, BROW))
+    predicted = clip.truth * np.float32(0)
+    predicted[:, CLOSE] = 1.0
+    row = score({clip.id: predicted}, [clip], head)["set"]
     assert row["lve_mm"] == pytest.approx(50 * float(clip.truth[:, JAW].mean()), abs=1e-3)
     assert row["eve_mm"] == 0.0
 
 
 def test_loudness_moves_the_jaw_alone() -> None:
-    clip = trial()
+    clip = make_clip()
     faces = loudness([clip])
     others = np.delete(faces[clip.id], JAW, axis=1)
     assert not others.any()
@@ -116,7 +116,7 @@ def test_loudness_moves_the_jaw_alone() -> None:
 
 def test_phones_bring_the_contrasts_and_each_talker_is_his_own() -> None:
     phones = tuple(Phone(k / 10, (k + 1) / 10, "aa" if k % 2 else "kk") for k in range(30))
-    clips = [replace(trial(n), speaker=n, phones=phones) for n in "ab"]
+    clips = [replace(make_clip(n), speaker=n, phones=phones) for n in "ab"]
     faces = {c.id: np.zeros((FACES, 52), np.float32) for c in clips}
     for k in range(30):
         faces["set/a"][6 * k : 6 * k + 6, JAW] = 0.4 if k % 2 else 0.2
@@ -140,7 +140,7 @@ def test_nothing_at_all_is_silent_and_a_mouth_that_hangs_open_is_seen() -> None:
 
 
 def test_a_pause_between_words_counts_as_silence() -> None:
-    clip = trial()
+    clip = make_clip()
     sound = np.concatenate([clip.samples, np.zeros(3 * SAMPLE_RATE, np.float32)])
     clip = TestClip("set/p", "set", "her", sound)
     face = np.zeros((clip.faces, 52), np.float32)
@@ -149,14 +149,14 @@ def test_a_pause_between_words_counts_as_silence() -> None:
 
 
 def test_a_set_without_faces_is_left_out_and_half_a_set_is_a_mistake() -> None:
-    clips = [trial("a"), trial("b")]
+    clips = [make_clip("a"), make_clip("b")]
     assert score({}, clips) == {}
     with pytest.raises(DataError, match="set/b: no faces, but set/a of the same set has some"):
         score({"set/a": clips[0].truth}, clips)
 
 
 def test_a_face_too_few_is_a_mistake_and_not_a_shift() -> None:
-    clip = trial()
+    clip = make_clip()
     with pytest.raises(DataError, match=r"set/a: faces \(179, 52\), expected \(180, 52\)"):
         score({clip.id: clip.truth[:-1]}, [clip])
 
@@ -172,13 +172,13 @@ def test_only_test_talkers_are_listed(tmp_path: Path) -> None:
         (folder / "lablaut" / f"{name}.lablaut").write_text("#\n 0.1 -1 a\n 0.5 -1 p\n 0.6 -1 .\n")
     (folder / "index.csv").write_text("\n".join(rows) + "\n")
     found = load_test_clips(tmp_path, ["EMO-DB, two unseen talkers"])
-    spoken = [t for t in found if t.set != MADE_SILENCE]
-    assert [t.speaker for t in spoken] == ["emodb_15"]
-    assert spoken[0].phones == (Phone(0.1, 0.5, "aa"), Phone(0.5, 0.6, "PP"))
-    assert spoken[0].faces == 60
+    voiced = [t for t in found if t.set != MADE_SILENCE]
+    assert [t.speaker for t in voiced] == ["emodb_15"]
+    assert voiced[0].phones == (Phone(0.1, 0.5, "aa"), Phone(0.5, 0.6, "PP"))
+    assert voiced[0].faces == 60
     assert len(found) == 5
 
 
-def test_a_missing_set_is_said(tmp_path: Path) -> None:
+def test_a_missing_set_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="emodb: no such folder"):
         load_test_clips(tmp_path, ["EMO-DB, two unseen talkers"])

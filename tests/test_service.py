@@ -43,7 +43,7 @@ class Manager:
         self.socket.bind(address)
         self.socket.setblocking(False)
 
-    def heard(self):
+    def received(self):
         messages = []
         while True:
             try:
@@ -89,7 +89,7 @@ def test_a_name_that_begins_with_at_is_an_abstract_socket():
     kiosk = Kiosk(manager, f"@edgetalk-test-{os.getpid()}")
     kiosk.speak(1 / 60)
     kiosk.service.close()
-    assert manager.heard() == ["READY=1", "STOPPING=1"]
+    assert manager.received() == ["READY=1", "STOPPING=1"]
     manager.socket.close()
 
 
@@ -100,60 +100,60 @@ def test_nothing_is_opened_where_no_manager_asked():
 
 def test_ready_comes_once_with_the_first_face_from_audio(kiosk):
     kiosk.rest(1.0)
-    assert "READY=1" not in kiosk.manager.heard()
+    assert "READY=1" not in kiosk.manager.received()
     kiosk.speak(1 / 60)
-    assert kiosk.manager.heard() == ["READY=1"]
+    assert kiosk.manager.received() == ["READY=1"]
     kiosk.speak(1)
-    assert "READY=1" not in kiosk.manager.heard()
+    assert "READY=1" not in kiosk.manager.received()
 
 
 def test_a_kiosk_without_its_microphone_is_ready_after_three_seconds_at_rest(kiosk):
     kiosk.source.state = "missing"
     kiosk.rest(PATIENCE - 0.1)
-    assert "READY=1" not in kiosk.manager.heard()
+    assert "READY=1" not in kiosk.manager.received()
     kiosk.rest(0.2)
-    assert "READY=1" in kiosk.manager.heard()
+    assert "READY=1" in kiosk.manager.received()
     kiosk.rest(STATUS_EVERY)
-    (status,) = (text for text in kiosk.manager.heard() if text.startswith("STATUS="))
+    (status,) = (text for text in kiosk.manager.received() if text.startswith("STATUS="))
     assert status.startswith("STATUS=waiting for microphone; 60.0 faces/s")
 
 
 def test_a_listening_microphone_that_says_nothing_is_told_apart(kiosk):
     kiosk.rest(STATUS_EVERY + 0.1)
-    (status,) = (text for text in kiosk.manager.heard() if text.startswith("STATUS="))
+    (status,) = (text for text in kiosk.manager.received() if text.startswith("STATUS="))
     assert status.startswith("STATUS=microphone listening, no audio; 60.0 faces/s")
 
 
 def test_the_watchdog_is_fed_by_faces_a_quarter_of_its_time_apart(kiosk):
     kiosk.speak(8.0)  # WatchdogSec=8
-    assert kiosk.manager.heard().count("WATCHDOG=1") == 4
+    assert kiosk.manager.received().count("WATCHDOG=1") == 4
 
 
 def test_the_watchdog_starves_when_no_face_leaves(kiosk):
     kiosk.speak(1.0)
-    kiosk.manager.heard()
+    kiosk.manager.received()
     kiosk.clock.now += 60
-    assert kiosk.manager.heard() == []
+    assert kiosk.manager.received() == []
 
 
 def test_a_watchdog_meant_for_another_process_is_not_fed(tmp_path):
     manager = Manager(str(tmp_path / "n"))
     kiosk = Kiosk(manager, str(tmp_path / "n"), WATCHDOG_USEC="8000000", WATCHDOG_PID="1")
     kiosk.speak(8.0)
-    assert "WATCHDOG=1" not in manager.heard()
+    assert "WATCHDOG=1" not in manager.received()
     kiosk.service.close()
     manager.socket.close()
 
 
 def test_status_tells_mic_rate_latency_rest_and_drops_of_the_last_seconds(kiosk):
     kiosk.speak(2.5)
-    kiosk.manager.heard()
+    kiosk.manager.received()
     kiosk.speak(1.0)
     kiosk.rest(0.5)
     kiosk.stats.dropped = {"late": 2}
     kiosk.source.dropped = 1
     kiosk.speak(0.5)
-    (status,) = (text for text in kiosk.manager.heard() if text.startswith("STATUS="))
+    (status,) = (text for text in kiosk.manager.received() if text.startswith("STATUS="))
     assert status == (
         "STATUS=microphone listening; 60.0 faces/s, latency p50 7.1 ms, p99 9.9 ms, "
         "30 at rest, 3 dropped"
@@ -162,20 +162,20 @@ def test_status_tells_mic_rate_latency_rest_and_drops_of_the_last_seconds(kiosk)
 
 def test_status_comes_at_most_once_a_second(kiosk):
     kiosk.speak(10)
-    assert 1 <= sum(text.startswith("STATUS=") for text in kiosk.manager.heard()) <= 10
+    assert 1 <= sum(text.startswith("STATUS=") for text in kiosk.manager.received()) <= 10
 
 
 def test_a_reload_is_announced_and_ends_with_the_next_face(kiosk):
     kiosk.speak(0.1)
-    kiosk.manager.heard()
+    kiosk.manager.received()
     kiosk.service.reloading()
-    (told,) = kiosk.manager.heard()
-    first, second = told.split("\n")
+    (messages,) = kiosk.manager.received()
+    first, second = messages.split("\n")
     assert first == "RELOADING=1"
     assert second.startswith("MONOTONIC_USEC=")
     assert int(second.partition("=")[2]) > 0
     kiosk.speak(1 / 60)
-    assert kiosk.manager.heard() == ["READY=1"]
+    assert kiosk.manager.received() == ["READY=1"]
 
 
 def test_a_manager_that_is_gone_stops_no_face(tmp_path):
@@ -189,7 +189,7 @@ def test_ready_is_told_again_if_the_manager_was_too_busy_to_hear_it(tmp_path):
     kiosk.speak(1 / 60)
     manager = Manager(str(tmp_path / "n"))
     kiosk.speak(1 / 60)
-    assert manager.heard() == ["READY=1"]
+    assert manager.received() == ["READY=1"]
     kiosk.service.close()
     manager.socket.close()
 
@@ -205,13 +205,13 @@ def test_edge_run_tells_the_manager_when_it_begins_and_when_it_ends(tmp_path):
         cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        heard = {manager.socket.recv(4096).decode() for _ in range(2)}
+        messages = {manager.socket.recv(4096).decode() for _ in range(2)}
         process.terminate()
-        _, said = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert heard == {"READY=1", "WATCHDOG=1"}
-    assert process.returncode == 0, said
+    assert messages == {"READY=1", "WATCHDOG=1"}
+    assert process.returncode == 0, stderr
     manager.socket.setblocking(False)
-    assert manager.heard()[-1] == "STOPPING=1"
+    assert manager.received()[-1] == "STOPPING=1"
     manager.socket.close()

@@ -39,8 +39,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked.append(len(samples))
         count = (len(samples) - 2 * speech.FIRST) // STEP + 1
         middles = speech.FIRST + STEP * np.arange(count)
-        heard = np.stack([samples[m - STEP // 2 : m + STEP // 2].mean() for m in middles])
-        return np.repeat(heard[:, None], SIZE, axis=1).astype(np.float32)
+        means = np.stack([samples[m - STEP // 2 : m + STEP // 2].mean() for m in middles])
+        return np.repeat(means[:, None], SIZE, axis=1).astype(np.float32)
 
     monkeypatch.setattr(speech, "_encode", encode)
     return asked
@@ -52,15 +52,15 @@ def rising(seconds: float) -> Floats:
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 19.9, 20.1, 27.9, 28.1, 63.0])
-def test_a_feature_is_of_the_moment_its_face_is_shown(counted: list[int], seconds: float) -> None:
+def test_a_feature_is_of_the_time_of_its_face(counted: list[int], seconds: float) -> None:
     sound = rising(seconds)
     faces = faces_within(len(sound))
     found = features(sound, faces)
     assert found.shape == (faces, SIZE)
-    shown = (np.arange(faces) + 1) / 60
-    told = found[:, 0] * 100
-    inner = (shown > 0.03) & (shown < seconds - 0.06)  # held at the ends
-    np.testing.assert_allclose(told[inner], shown[inner], atol=0.002)
+    times = (np.arange(faces) + 1) / 60
+    decoded = found[:, 0] * 100
+    inner = (times > 0.03) & (times < seconds - 0.06)  # held at the ends
+    np.testing.assert_allclose(decoded[inner], times[inner], atol=0.002)
     assert max(counted) <= speech.WHOLE
     assert (len(counted) == 1) == (seconds < 20)
 
@@ -89,11 +89,11 @@ def test_a_missing_encoder_is_named_with_the_way_to_it(monkeypatch: pytest.Monke
 def test_content_hears_the_mels_and_the_speech() -> None:
     torch.manual_seed(0)
     net = ContentEncoder(ContentConfig(width=16, blocks=1, hidden=8, content=8, speech=4)).eval()
-    heard = torch.randn(1, 20, N_MELS + 4)
+    features = torch.randn(1, 20, N_MELS + 4)
     for part in (slice(0, N_MELS), slice(N_MELS, None)):
-        other = heard.clone()
+        other = features.clone()
         other[..., part] = torch.randn_like(other[..., part])
-        assert not torch.allclose(net(heard)[0], net(other)[0])
+        assert not torch.allclose(net(features)[0], net(other)[0])
 
 
 def test_mels_stay_out_of_a_third_of_the_windows_in_training_only() -> None:
@@ -105,24 +105,26 @@ def test_mels_stay_out_of_a_third_of_the_windows_in_training_only() -> None:
     assert kept.mean().item() == pytest.approx(2 / 3, abs=0.03)
 
 
-def test_a_hidden_moment_is_hidden_from_both_ears() -> None:
+def test_a_hidden_frame_is_hidden_in_mels_and_speech_features() -> None:
     torch.manual_seed(0)
-    heard = torch.full((4, 400, N_MELS + 5), 9.0)
-    left = mask_spans(heard)
+    features = torch.full((4, 400, N_MELS + 5), 9.0)
+    left = mask_spans(features)
     gone = (left[..., N_MELS:] == 0).all(2)
     assert 0.02 < gone.float().mean() < 0.3
     assert (left[..., :N_MELS][gone] == -1.5).all()
     assert (left[..., N_MELS:][~gone] == 9).all()
 
 
-def test_the_mood_is_heard_from_the_mels_alone() -> None:
+def test_the_emotion_comes_from_the_mels_alone() -> None:
     torch.manual_seed(0)
     config = TeacherConfig(content=ContentConfig(width=16, blocks=1, hidden=8, speech=4))
     net = Teacher(config).eval()
-    heard = torch.randn(2, 40, N_MELS + 4)
+    features = torch.randn(2, 40, N_MELS + 4)
     level, style = torch.zeros(2, 40, 3), torch.zeros(2, 40, 3)
-    other = torch.cat([heard[..., :N_MELS], torch.randn(2, 40, 4)], dim=2)
-    assert torch.equal(net(heard, heard, level, style).faces, net(heard, other, level, style).faces)
+    other = torch.cat([features[..., :N_MELS], torch.randn(2, 40, 4)], dim=2)
+    assert torch.equal(
+        net(features, features, level, style).faces, net(features, other, level, style).faces
+    )
 
 
 def talkers(folder: Path) -> str:

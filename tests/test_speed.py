@@ -31,10 +31,10 @@ def test_a_ratio_is_taken_within_its_round() -> None:
 
 
 def test_a_peer_that_does_not_run_says_why(tmp_path: Path) -> None:
-    said = measured([sys.executable, "-c", "raise SystemExit('no such package')"])
-    assert said == {"not_run": "no such package"}
+    output = measured([sys.executable, "-c", "raise SystemExit('no such package')"])
+    assert output == {"not_run": "no such package"}
     assert "No such file" in measured([str(tmp_path / "none")])["not_run"]
-    rows = summed({OURS: [run(0.01)], "wLipSync 1.3.1": [said]})
+    rows = summed({OURS: [run(0.01)], "wLipSync 1.3.1": [output]})
     assert rows["wLipSync 1.3.1"]["not_run"] == "no such package"
     assert rows["HeadAudio 0.1.0"]["not_run"] == "no folder of peers was given"
     assert set(rows) == {OURS, *PEERS}

@@ -26,12 +26,12 @@ from quantize.evaluation.test_clips import TestClip
 pytestmark = pytest.mark.toolchain
 
 
-def trial(name: str, at: int = 0) -> TestClip:
+def make_clip(name: str, at: int = 0) -> TestClip:
     return TestClip(name, CLIPS[at], "somebody", np.zeros(100, np.float32))
 
 
 def test_another_sentence_s_words_come_at_this_one_s_times() -> None:
-    clips = [trial("a"), trial("b"), trial("c", at=1), trial("wordless")]
+    clips = [make_clip("a"), make_clip("b"), make_clip("c", at=1), make_clip("wordless")]
     timed = {
         "a": [(0.1, "one"), (0.5, "two"), (0.9, "three")],
         "b": [(0.2, "four"), (0.4, "five")],
@@ -57,7 +57,7 @@ def test_a_style_that_goes_half_the_way_to_its_talker_pulls_by_half() -> None:
     plain[::2, jaw], habit[jaw] = 0.2, 0.3  # a deviation of 0.1
     moved = plain.copy()
     moved[::2, jaw] = 0.4  # of 0.2
-    unseen = [trial("a")]
+    unseen = [make_clip("a")]
     assert pull({"a": plain}, {"a": moved}, habit, unseen) == pytest.approx(
         {"share": 0.5, "cosine": 1.0}
     )
@@ -65,7 +65,7 @@ def test_a_style_that_goes_half_the_way_to_its_talker_pulls_by_half() -> None:
     assert pull({"a": plain}, {"a": moved}, habit, unseen)["cosine"] == pytest.approx(0.5**0.5)
 
 
-def test_a_shipped_face_expects_the_words_it_is_told(demo: Floats) -> None:
+def test_a_shipped_face_expects_the_words_it_is_given(demo: Floats) -> None:
     bundle = read_bundle(DEFAULT)
 
     def faces(timed: TimedWords, ahead: bool = False) -> Floats:

@@ -178,6 +178,6 @@ def test_only_english_is_given_to_the_english_recogniser(tmp_path: Path) -> None
     assert [c.maybe_english for c in clips] == [False, False, True]
     assert replace(clips[0], language=None).maybe_english
     # Would import pocketsphinx and invent English phones.
-    spoken = load_audio(clips[:2], tmp_path / "phones.json")
-    assert [s.phones for s in spoken] == [(), ()]
+    loaded = load_audio(clips[:2], tmp_path / "phones.json")
+    assert [s.phones for s in loaded] == [(), ()]
     assert (tmp_path / "phones.json").read_text() == "{}"

@@ -147,11 +147,11 @@ def test_the_generator_is_greedy_at_zero_and_a_seed_repeats_itself() -> None:
     torch.manual_seed(0)
     book = codebook()
     net = CodeGenerator(GeneratorConfig(content=6, emotion=3, width=16, blocks=1), book).eval()
-    content, mood = torch.randn(1, 32, 6), torch.randn(1, 3)
-    greedy = [generate(net, book, content, mood, 0.0, seed) for seed in (1, 2)]
+    content, emotion = torch.randn(1, 32, 6), torch.randn(1, 3)
+    greedy = [generate(net, book, content, emotion, 0.0, seed) for seed in (1, 2)]
     assert torch.equal(*greedy)
     assert greedy[0].shape == (1, 64, 52)
-    one, again, other = (generate(net, book, content, mood, 1.0, s) for s in (1, 1, 2))
+    one, again, other = (generate(net, book, content, emotion, 1.0, s) for s in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
@@ -167,7 +167,7 @@ def tiny() -> Teacher:
 
 
 @torch.no_grad()
-def test_a_teacher_shows_a_face_for_every_moment_heard() -> None:
+def test_a_teacher_predicts_a_face_for_every_frame_of_features() -> None:
     for count in (50, 51):
         faces = faces_of(tiny(), np.random.default_rng(0).standard_normal((count, 40), np.float32))
         assert faces.shape == (count, 52)
@@ -185,15 +185,15 @@ def test_words_come_from_one_voice_and_emotion_from_the_other() -> None:
 
 def test_an_expression_is_the_table_s_at_the_level_asked_for() -> None:
     joy = EMOTIONS.index("happiness")
-    shown = expression(np.array([joy, joy, joy]), np.array([0, 1, 2]))
+    predicted = expression(np.array([joy, joy, joy]), np.array([0, 1, 2]))
     full = load_emotions()[0]["happiness"]
-    np.testing.assert_allclose(shown, [0 * full, 0.5 * full, full])
+    np.testing.assert_allclose(predicted, [0 * full, 0.5 * full, full])
     assert LEVELS == (0.0, 0.5, 1.0)
     assert INDEX["browDownLeft"] in UPPER
     assert INDEX["mouthSmileLeft"] not in UPPER
 
 
-def test_what_lies_between_classes_is_told_from_what_lies_within() -> None:
+def test_variance_between_classes_is_separated_from_variance_within() -> None:
     kinds = torch.tensor([4, 4, 6, 6])
     apart = torch.tensor([[1.0], [1.0], [3.0], [3.0]])
     assert between_classes(apart, kinds).item() == pytest.approx(1.0)
@@ -214,7 +214,7 @@ def test_unknown_indices_are_all_zero() -> None:
     assert one_hot(np.array([1, -1]), 2).tolist() == [[0.0, 1.0], [0.0, 0.0]]
 
 
-def test_masking_hides_moments_and_bands_and_nothing_more() -> None:
+def test_masking_hides_frames_and_bands_and_nothing_more() -> None:
     torch.manual_seed(0)
     seen = mask_spans(torch.full((8, 400, 40), 5.0))
     hidden = (seen < 0).float().mean().item()

@@ -59,10 +59,10 @@ def lengths(words: Sequence[str]) -> np.ndarray:
 
 
 def test_a_word_lies_on_the_faces_from_its_start_to_before_its_end() -> None:
-    said = of_words([Word(0, 0.10, 0.20), Word(2, 0.30, 0.35)], ["place", "uh", "red"], lengths)
+    embedded = of_words([Word(0, 0.10, 0.20), Word(2, 0.30, 0.35)], ["place", "uh", "red"], lengths)
     # Faces at 1/60 s and on: 0.10 is face 5's own moment (6/60), 0.20 is face 11's (12/60).
-    moments = (np.arange(24, dtype=np.float32) + 1) / 60
-    seen = at_times(said, moments)
+    times = (np.arange(24, dtype=np.float32) + 1) / 60
+    seen = at_times(embedded, times)
     assert seen.shape == (24, EMBEDDING)
     wanted = np.zeros(24)
     wanted[5:11] = 5
@@ -79,12 +79,12 @@ def test_a_window_of_two_clips_and_a_pause_takes_each_clip_s_words() -> None:
         np.array([[0.5, 1.0]], np.float32), np.full((1, EMBEDDING), 2, np.float32)
     )
     clip = np.array([[0, 0, -1, 2, 2, 1]], np.int32)
-    moment = np.array([[0.9, 1.0, 0.6, 0.4, 0.6, 0.6]], np.float32)
-    seen = in_windows([first, NOTHING, second], clip, moment)
+    times = np.array([[0.9, 1.0, 0.6, 0.4, 0.6, 0.6]], np.float32)
+    seen = in_windows([first, NOTHING, second], clip, times)
     assert seen[0, :, 7].tolist() == [1, 0, 0, 0, 2, 0]
 
 
-def spoken(name: str, text: str | None, source: str = "tones") -> LoadedClip:
+def loaded_clip(name: str, text: str | None, source: str = "tones") -> LoadedClip:
     clip = Clip(f"{source}/{name}", source, "someone", "train", None, text=text)
     return LoadedClip(clip, np.zeros(SAMPLE_RATE, np.int16), ())
 
@@ -107,14 +107,14 @@ def test_words_are_found_once_and_kept_beside_the_run(
 ) -> None:
     monkeypatch.setattr(text_module, "Aligner", SecondsPerWord)
     monkeypatch.setattr(SecondsPerWord, "asked", 0)
-    clips = [spoken("a", "bin blue"), spoken("b", None), spoken("c", "a01", "emodb")]
+    clips = [loaded_clip("a", "bin blue"), loaded_clip("b", None), loaded_clip("c", "a01", "emodb")]
     found = tmp_path / "words.npz"
     made = embed_clips(clips, found, lengths)
     assert made[0].vectors[:, 0].tolist() == [3, 4]
     assert made[1] is NOTHING
     assert made[2] is NOTHING, "EMO-DB's text names a German sentence"
     assert SecondsPerWord.asked == 1
-    clips.append(spoken("d", "set white now"))
+    clips.append(loaded_clip("d", "set white now"))
     again = embed_clips(clips, found, lengths)
     assert SecondsPerWord.asked == 2
     np.testing.assert_array_equal(again[0].times, made[0].times)
@@ -128,7 +128,7 @@ def test_without_any_text_neither_aligner_nor_encoder_is_needed(
 ) -> None:
     monkeypatch.setattr(text_module, "Aligner", None)
     for _ in range(2):
-        assert embed_clips([spoken("b", None)], tmp_path / "words.npz") == [NOTHING]
+        assert embed_clips([loaded_clip("b", None)], tmp_path / "words.npz") == [NOTHING]
 
 
 def test_a_missing_encoder_is_one_sentence_with_the_way_out(
@@ -170,7 +170,7 @@ def test_a_word_moves_the_upper_face_alone_and_only_about_its_time() -> None:
 
 
 @torch.no_grad()
-def test_the_gate_closes_and_opens_with_voice_mood_and_word() -> None:
+def test_the_gate_closes_and_opens_with_voice_emotion_and_word() -> None:
     words, emotion = torch.randn(1, 60, EMBEDDING), torch.randn(1, 60, 2)
     content = torch.randn(1, 60, 4)
     shut, wide = (branch(g)(words, content, emotion).abs().mean() for g in (-20.0, 20.0))
@@ -256,7 +256,7 @@ def test_phones_do_not_suggest_an_upper_face() -> None:
     assert np.flatnonzero(left.targets[1] == 0).tolist() == UPPER
 
 
-def test_lessons_ask_phones_for_no_upper_face_where_words_teach_it() -> None:
+def test_batches_ask_phones_for_no_upper_face_where_words_teach_it() -> None:
     shape = (600, 52)
     stream = TrainingStream(
         np.zeros((600, 40), np.float32), np.ones(shape, np.float32), np.ones(shape, bool),
@@ -268,11 +268,11 @@ def test_lessons_ask_phones_for_no_upper_face_where_words_teach_it() -> None:
         def get(self, epoch: int) -> TrainingStream:
             return stream
 
-    for said, there in ((None, True), ([NOTHING], False)):
-        run, clips = TeacherRun(("x",), batch=1), [spoken("a", "bin blue")]
-        lessons = TeacherBatches(run, clips, OneRendition(), ["tones"], said)
-        assert lessons._stream.live[:, UPPER].any() == there
-        assert lessons._stream.live[:, INDEX["jawOpen"]].all()
+    for words, there in ((None, True), ([NOTHING], False)):
+        run, clips = TeacherRun(("x",), batch=1), [loaded_clip("a", "bin blue")]
+        batches = TeacherBatches(run, clips, OneRendition(), ["tones"], words)
+        assert batches._stream.live[:, UPPER].any() == there
+        assert batches._stream.live[:, INDEX["jawOpen"]].all()
 
 
 def talker(folder: Path, name: str, split: str) -> Clip:
@@ -304,7 +304,7 @@ def test_a_teacher_with_the_flag_trains_its_branch_on_the_words_of_the_clips(
     moved = trained.text.out.weight.abs().sum(1)
     assert moved[UPPER.index(INDEX["browDownLeft"])] > 0, "the only upper shape captured"
     assert moved[UPPER.index(INDEX["browInnerUp"])] == 0
-    kept = embed_clips([spoken("c0", "bin blue", "t")], tmp_path / "run" / "words.npz")
+    kept = embed_clips([loaded_clip("c0", "bin blue", "t")], tmp_path / "run" / "words.npz")
     assert kept[0].times.tolist() == [[0.0, 1.0], [1.0, 2.0]]
 
 
@@ -371,9 +371,9 @@ def test_bert_s_weights_come_to_their_places() -> None:
             dense(x, f"attention.self.{n}").reshape(3, 12, 32).transpose(0, 1)
             for n in ("query", "key", "value")
         )
-        heard = (torch.softmax(q @ k.transpose(1, 2) / 32**0.5, -1) @ v).transpose(0, 1)
+        attended = (torch.softmax(q @ k.transpose(1, 2) / 32**0.5, -1) @ v).transpose(0, 1)
         x = norm(
-            x + dense(heard.reshape(3, 384), "attention.output.dense"),
+            x + dense(attended.reshape(3, 384), "attention.output.dense"),
             f"{at}attention.output.LayerNorm",
         )
         y = torch.nn.functional.gelu(dense(x, "intermediate.dense"))
@@ -425,10 +425,10 @@ def sentence(words: int, value: float) -> WordEmbeddings:
 
 
 def test_another_sentence_s_words_stand_at_this_sentence_s_times() -> None:
-    said = [sentence(2, 1.0), sentence(3, 2.0), sentence(2, 3.0), sentence(3, 4.0)]
-    mixed = others(said, np.random.default_rng(0))
+    sentences = [sentence(2, 1.0), sentence(3, 2.0), sentence(2, 3.0), sentence(3, 4.0)]
+    mixed = others(sentences, np.random.default_rng(0))
     assert [s.vectors[0, 0] for s in mixed] == [3.0, 4.0, 1.0, 2.0]
-    for own, made in zip(said, mixed, strict=True):
+    for own, made in zip(sentences, mixed, strict=True):
         assert made.vectors.shape == own.vectors.shape
         np.testing.assert_array_equal(made.times, own.times)
 

@@ -225,7 +225,7 @@ def test_a_film_without_a_face_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "take.csv").exists()
 
 
-def test_without_ffmpeg_the_way_out_is_said(
+def test_without_ffmpeg_the_message_names_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = film(tmp_path / "a.mkv")
@@ -234,7 +234,7 @@ def test_without_ffmpeg_the_way_out_is_said(
         film_take(video, tmp_path / "take", brightness)
 
 
-def test_without_a_model_the_place_to_get_it_is_said(tmp_path: Path) -> None:
+def test_without_a_model_the_message_names_where_to_get_it(tmp_path: Path) -> None:
     where = r"--face-model; it is at https://storage\.googleapis\.com/mediapipe-models/"
     with pytest.raises(InputError, match=where), landmarker(None):
         pass

@@ -30,10 +30,10 @@ def frame(weights: Floats = WEIGHTS) -> BlendshapeFrame:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
-        heard.bind(("127.0.0.1", 0))
-        heard.settimeout(5)
-        yield heard
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        yield receiver
 
 
 def one_face(listener: socket.socket, weights: Floats = WEIGHTS) -> tuple[bytes, bytes, bytes]:
@@ -117,7 +117,7 @@ def test_an_absent_receiver_costs_nothing() -> None:
     sink.close()
 
 
-def test_refused_datagrams_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_datagrams_are_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     target = UdpTarget("127.0.0.1", 9)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -178,12 +178,12 @@ def test_a_real_oscdump_receives_every_weight() -> None:
         assert dump.stdout is not None
         dump.stdout.close()
         sink.close()
-    shown = {
+    values = {
         name: float(value)
         for line in lines
         for name, value in re.findall(r'/VMC/Ext/Blend/Val sf "(\w+)" (\S+)', line)
     }
-    assert shown == pytest.approx(dict(zip(map(pascal, ARKIT_52), WEIGHTS, strict=True)), abs=1e-6)
+    assert values == pytest.approx(dict(zip(map(pascal, ARKIT_52), WEIGHTS, strict=True)), abs=1e-6)
     assert any(re.search(r"/VMC/Ext/Blend/Apply\s*$", line) for line in lines)
     assert any("/VMC/Ext/OK i 1" in line for line in lines)
     assert any("/VMC/Ext/T f " in line for line in lines)

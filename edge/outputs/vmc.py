@@ -20,7 +20,7 @@ from edge.outputs.turn import eyes, head, unity
 from edge.outputs.udp import UdpTarget
 
 VAL = "/VMC/Ext/Blend/Val"
-MOODS = ("happy", "angry", "sad", "relaxed", "surprised")
+VRM_EMOTIONS = ("happy", "angry", "sad", "relaxed", "surprised")
 
 
 class Vmc:
@@ -83,7 +83,7 @@ class Vmc:
         # Vowels share one mouth: together they may not open it more than one would.
         self._vowels = sum(not name.startswith("blink") for name in table)
         whole = len(self._shapes.names) == 52
-        self._emotions = [m for m in MOODS if whole and (not old or m in VRM0)]
+        self._emotions = [m for m in VRM_EMOTIONS if whole and (not old or m in VRM0)]
         rows = [*table, *self._emotions]
         return [VRM0[name] if old else name for name in rows]
 

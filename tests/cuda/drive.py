@@ -152,11 +152,11 @@ def steps(count: int) -> int:
         for n, cuda in zip(bundle.networks(), cudas, strict=True)
     ]
     plain = [OnnxEngine(DEFAULT, n) for n in bundle.networks()]
-    told = bundle.conditioning_input(bundle.lookahead)
+    conditioning = bundle.conditioning_input(bundle.lookahead)
     mels = np.random.default_rng(0).normal(-1, 1, (count, 1, 1, 40)).astype(np.float32)
 
     def face(pair: list[Any], i: int) -> Floats:
-        latent = pair[0].step(mels=mels[i], **told)["latent"]
+        latent = pair[0].step(mels=mels[i], **conditioning)["latent"]
         return np.array(pair[1].step(latent=latent)["weights"])
 
     def compare() -> None:

@@ -24,9 +24,9 @@ PLAY = [sys.executable, "-m", "edge.cli", "--mic", f"file:{DEMO}", "--control", 
 class Renderer:
     """Takes what arrives on a port, in whatever order, as VMC receivers do."""
 
-    def __init__(self, heard: socket.socket) -> None:
-        self._heard, self.values, self.datagrams = heard, {}, 0
-        self._heard.settimeout(0.2)
+    def __init__(self, received: socket.socket) -> None:
+        self._received, self.values, self.datagrams = received, {}, 0
+        self._received.settimeout(0.2)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -34,7 +34,7 @@ class Renderer:
     def _listen(self) -> None:
         while not self._stop.is_set():
             try:
-                self.values.update(vmc_values(self._heard.recv(2000)))
+                self.values.update(vmc_values(self._received.recv(2000)))
                 self.datagrams += 1
             except TimeoutError:
                 continue

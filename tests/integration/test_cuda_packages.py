@@ -66,8 +66,8 @@ def libcuda(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     wanted = set()
     for binary in package.glob("pycuda/_driver*.so"):
         listed = ["nm", "-D", "--undefined-only", str(binary)]
-        said = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
-        wanted = {name for name in said if name.startswith("cu")}
+        output = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+        wanted = {name for name in output if name.startswith("cu")}
     # pycuda does not load unless all it could ever call is there.
     hollow = folder / "hollow.c"
     hollow.write_text("".join(
@@ -143,8 +143,8 @@ def test_edge_run_without_a_gpu_falls_back_once_unless_tensorrt_was_demanded(
         assert (done.returncode, done.stderr) == (69, f"edge-run: {NO_DEVICE}\n")
     else:
         assert done.returncode == 0, done.stderr
-        said = f"TensorRT is not used: {NO_DEVICE}. ONNX Runtime runs instead."
-        assert done.stderr.count(said) == 1
+        message = f"TensorRT is not used: {NO_DEVICE}. ONNX Runtime runs instead."
+        assert done.stderr.count(message) == 1
 
 
 def test_every_call_is_one_that_the_driver_takes(package: Path, libcuda: Path) -> None:

@@ -24,9 +24,9 @@ def test_khronos_finds_nothing_wrong_and_three_js_moves_the_shapes(tmp_path: Pat
     command = ["node", str(PEERS / "gltf.mjs"), str(path), str(30 / 60)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["issues"] == []
-    assert list(said["weights"]) == list(ARKIT_52)
-    found = [said["weights"][name] for name in ARKIT_52]
+    report = json.loads(done.stdout)
+    assert report["issues"] == []
+    assert list(report["weights"]) == list(ARKIT_52)
+    found = [report["weights"][name] for name in ARKIT_52]
     np.testing.assert_allclose(found, weights[29], atol=1e-3)
-    assert said["weights"]["jawOpen"] == pytest.approx(weights[29, INDEX["jawOpen"]], abs=1e-3)
+    assert report["weights"]["jawOpen"] == pytest.approx(weights[29, INDEX["jawOpen"]], abs=1e-3)

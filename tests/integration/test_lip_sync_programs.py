@@ -30,9 +30,9 @@ def test_a_real_peer_opens_its_mouth(
         pytest.skip(f"{peer} is not installed (see benchmarks/accuracy/peers.py): it is not asked")
     monkeypatch.setenv("EDGETALK_CACHE", str(tmp_path))
     voice = read_audio(DEMO)[: 4 * 16_000]
-    trial = TestClip("set/demo", "set", "x", voice)
-    faces = follow(peer, INSTALLED, [trial])["set/demo"]
-    assert faces.shape == (trial.faces, 52)
+    clip = TestClip("set/demo", "set", "x", voice)
+    faces = follow(peer, INSTALLED, [clip])["set/demo"]
+    assert faces.shape == (clip.faces, 52)
     assert faces[:, JAW].std() > 0.01
 
 

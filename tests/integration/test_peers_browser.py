@@ -124,10 +124,10 @@ def played_to(port, query, faces):
                 # Once only: a second one would find Python taking its handlers down.
                 if b"Blend/Apply" in passed[-1] and applied(passed) == faces:
                     run.send_signal(signal.SIGINT)
-            said = run.communicate(timeout=20)[1]
+            stderr = run.communicate(timeout=20)[1]
         finally:
             run.kill()
-    assert run.returncode == 0, said
+    assert run.returncode == 0, stderr
     return passed
 
 

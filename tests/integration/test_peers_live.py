@@ -53,10 +53,10 @@ def live(urls, seconds, *before):
     try:
         time.sleep(seconds)  # a live run needs time to pass; nothing is judged by it
         run.send_signal(signal.SIGINT)
-        said = run.communicate(timeout=30)[1]
+        stderr = run.communicate(timeout=30)[1]
     finally:
         run.kill()
-    return run.returncode, said
+    return run.returncode, stderr
 
 
 def of_osc(got):
@@ -91,10 +91,10 @@ def test_seven_peers_read_one_live_run():
     peers = {scheme: Peer() for scheme in SCHEMES}
     for peer in peers.values():
         peer.start()
-    status, said = live([f"{s}://127.0.0.1:{p.port}" for s, p in peers.items()], 6)
+    status, stderr = live([f"{s}://127.0.0.1:{p.port}" for s, p in peers.items()], 6)
     got = {scheme: peer.stop() for scheme, peer in peers.items()}
-    assert status == 0, said
-    print(said)
+    assert status == 0, stderr
+    print(stderr)
     read = {scheme: READ.get(scheme, of_osc)(data) for scheme, data in got.items()}
     for scheme, counts in read.items():
         print(f"{scheme}: {len(got[scheme])} datagrams; {dict(counts.most_common(5))}")
@@ -147,17 +147,17 @@ def test_a_network_that_loses_and_reorders_harms_no_sender(bad_network):
     )
     try:
         assert receiver.stdout.readline() == "bound\n"
-        status, said = live(["livelink://127.0.0.1"], 6, *bad_network)
+        status, stderr = live(["livelink://127.0.0.1"], 6, *bad_network)
         numbers = [int(line) for line in receiver.communicate(timeout=30)[0].split()]
     finally:
         receiver.kill()
-    assert status == 0, said
+    assert status == 0, stderr
     sent, rested, p99 = re.search(
-        r"(\d+) faces and (\d+) at rest; latency .* p99 ([\d.]+) ms", said
+        r"(\d+) faces and (\d+) at rest; latency .* p99 ([\d.]+) ms", stderr
     ).groups()
-    print(f"{len(numbers)} of {sent}+{rested} faces came, p99 of the sender {p99} ms\n{said}")
+    print(f"{len(numbers)} of {sent}+{rested} faces came, p99 of the sender {p99} ms\n{stderr}")
     assert numbers != sorted(numbers)
     assert 0.85 < len(numbers) / (int(sent) + int(rested)) < 1
     # Nothing waited: a sender that did would fall behind its microphone. p99 is printed above and
     # not judged, because a busy machine may be slow for reasons of its own.
-    assert "; 0 blocks of audio dropped" in said
+    assert "; 0 blocks of audio dropped" in stderr

@@ -263,8 +263,8 @@ def test_the_sound_says_which_face_is_shown(page: Browser, recording: Path) -> N
     page.ask("(edge.held = false, null)")
     loudest = int(rows[:, 1 + INDEX["jawOpen"]].argmax())
     page.ask(f"(document.getElementById('sound').currentTime = {rows[loudest, 0] + 0.004}, null)")
-    shown = f"edge.panel.rows[{INDEX['jawOpen']}].shown"
-    page.until(f"{shown} === {round(100 * rows[loudest, 1 + INDEX['jawOpen']])}")
+    displayed = f"edge.panel.rows[{INDEX['jawOpen']}].shown"
+    page.until(f"{displayed} === {round(100 * rows[loudest, 1 + INDEX['jawOpen']])}")
     page.ask("(dispatchEvent(new Event('resize')), edge.stage.aim(0.12, 0.02), null)")
     page.shot("replay.png")
 
@@ -280,11 +280,11 @@ def both(shapes: dict[str, float]) -> dict[str, float]:
 
 
 def test_mouths_and_emotions_for_people_to_judge(page: Browser) -> None:
-    felt = {
+    emotions = {
         name: dict(zip(ARKIT_52, load_emotions()[0][name].tolist(), strict=True))
         for name in EMOTIONS
     }
-    faces = {name: both(mouth) for name, mouth in MOUTHS.items()} | felt
+    faces = {name: both(mouth) for name, mouth in MOUTHS.items()} | emotions
     sheet, different = page.ask(f"{SHEET}({json.dumps(faces)})")
     assert different == len(faces)
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -307,12 +307,12 @@ def test_an_avatar_with_the_shapes_is_worn_and_one_without_says_so(page: Browser
       return seen;
     })()"""
     assert page.ask(worn) == {"tongueOut": 0.5}
-    for name, data, said in (
+    for name, data, expected in (
         ("a.txt", b"", "a.txt: drop a .vrm or .glb file"),
         ("a.glb", b"glTF nonsense", "a.glb: "),
     ):
         page.ask(drop % (base64.b64encode(data).decode(), name))
-        assert page.ask(say).startswith(said)
+        assert page.ask(say).startswith(expected)
         assert page.ask("edge.shown().vrm !== undefined")  # the one before is still worn
     page.ask("document.getElementById('own').click()")
     assert page.ask("edge.shown().object === edge.head.object")

@@ -116,10 +116,10 @@ def user_unit():
     Path("/home/me/.config/edgetalk/environment").write_text(f"EDGETALK_ARGS=--mic file:{LONG}\n")
     start = run(*me, "systemctl", "--user", "start", "edgetalk")
     time.sleep(2.5)
-    shown = run(*me, "systemctl", "--user", "show", "edgetalk", "-p", "ActiveState,StatusText")
+    status = run(*me, "systemctl", "--user", "show", "edgetalk", "-p", "ActiveState,StatusText")
     uninstall = run(*me, "/src/systemd/uninstall.sh", "--user")
     left = run("find", "/home/me", "-name", "*edgetalk*")["out"]
-    return {"install": install, "start": start, "shown": shown["out"], "left": left} | uninstall
+    return {"install": install, "start": start, "shown": status["out"], "left": left} | uninstall
 
 
 def main():

@@ -48,16 +48,16 @@ class Leaky:
         return []
 
 
-def cut(pipeline: Any, trial: TestClip) -> dict[str, dict[str, Any]]:
+def cut(pipeline: Any, clip: TestClip) -> dict[str, dict[str, Any]]:
     """What cutting the start of one clip does to a pipeline's faces."""
     show = partial(faces_of, pipeline)
-    return cold_start(show, {trial.id: show(trial.samples)}, [trial])
+    return cold_start(show, {clip.id: show(clip.samples)}, [clip])
 
 
-def test_only_what_was_heard_before_the_cut_moves_the_face() -> None:
+def test_only_audio_before_the_cut_moves_the_face() -> None:
     sound = (0.5 + 0.4 * np.sin(np.arange(48_000) / 900)).astype(np.float32)
-    trial = TestClip("x", "a set", "somebody", sound)
-    at_once = cut(Leaky(0.0), trial)
+    clip = TestClip("x", "a set", "somebody", sound)
+    at_once = cut(Leaky(0.0), clip)
     assert set(at_once) == {"0.1 s", "0.5 s", "1 s"}, "2 s leave too little"
     for row in at_once.values():
         assert (row["clips"], row["apart_p99"], row["r_jaw"]) == (1, 0.0, pytest.approx(1.0))
@@ -71,7 +71,7 @@ def test_only_what_was_heard_before_the_cut_moves_the_face() -> None:
 
     # 0.1 s are 6 faces; 30 more are left to settle in.
     apart = np.abs(np.array(jaws(0)[36:]) - np.array(jaws(6)[30:]))
-    row = cut(Leaky(0.99), trial)["0.1 s"]
+    row = cut(Leaky(0.99), clip)["0.1 s"]
     assert row["apart_p50"] == pytest.approx(np.median(apart), rel=1e-3)
     assert row["apart_p99"] == pytest.approx(np.percentile(apart, 99), rel=1e-3)
 
@@ -79,9 +79,9 @@ def test_only_what_was_heard_before_the_cut_moves_the_face() -> None:
 def test_the_shipped_face_is_the_whole_clip_s_half_a_second_after_a_cut() -> None:
     bundle = read_bundle(DEFAULT)
     pipeline = Pipeline(bundle, open_engines(bundle, "onnxruntime"))
-    trial = TestClip("demo", "a set", "somebody", read_audio(DEMO))
-    assert len(faces_of(pipeline, trial.samples)) == trial.faces
-    found = cut(pipeline, trial)
+    clip = TestClip("demo", "a set", "somebody", read_audio(DEMO))
+    assert len(faces_of(pipeline, clip.samples)) == clip.faces
+    found = cut(pipeline, clip)
     assert len(found) == 4
     for start, row in found.items():
         assert row["clips"] == 1

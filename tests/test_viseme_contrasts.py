@@ -35,7 +35,7 @@ def face(**shapes: float) -> np.ndarray:
     return out
 
 
-SHOWN = {
+POSES = {
     "PP": face(jawOpen=0.1, mouthClose=0.1),
     "FF": face(jawOpen=0.02, mouthRollLower=0.2),
     "U": face(jawOpen=0.15, mouthPucker=0.5),
@@ -47,7 +47,7 @@ SHOWN = {
 }
 
 
-def spoken(names: str, length: float = 0.2) -> tuple[Phone, ...]:
+def phones_of(names: str, length: float = 0.2) -> tuple[Phone, ...]:
     return tuple(Phone(i * length, (i + 1) * length, n) for i, n in enumerate(names.split()))
 
 
@@ -55,14 +55,14 @@ def show(phones: tuple[Phone, ...], shift: int = 0) -> np.ndarray:
     """Faces that show each sound from its start to its end, ``shift`` faces late."""
     out = np.zeros((round(phones[-1].end * 60), 52), np.float32)
     for phone in phones:
-        if phone.viseme in SHOWN:
-            out[round(phone.start * 60) + shift : round(phone.end * 60) + shift] = SHOWN[
+        if phone.viseme in POSES:
+            out[round(phone.start * 60) + shift : round(phone.end * 60) + shift] = POSES[
                 phone.viseme
             ]
     return out
 
 
-PHRASE = spoken("sil " + " ".join(6 * ["kk", "PP", "aa", "FF", "U", "kk", "I", "O", "E"]))
+PHRASE = phones_of("sil " + " ".join(6 * ["kk", "PP", "aa", "FF", "U", "kk", "I", "O", "E"]))
 
 
 def test_the_lip_gap_is_shut_by_mouth_close_and_opened_by_the_jaw() -> None:
@@ -93,7 +93,7 @@ def test_each_talker_is_judged_on_his_own_and_then_averaged() -> None:
 
 
 def test_a_sound_said_too_rarely_does_not_count() -> None:
-    phones = spoken("kk aa " * 4 + "PP")
+    phones = phones_of("kk aa " * 4 + "PP")
     found = viseme_contrasts({"a": [(show(phones), phones)]})
     assert found["auc"] == {}
     assert found["auc_mean"] is None
@@ -121,7 +121,7 @@ def test_the_middle_of_a_sound_is_the_face_shown_then() -> None:
 def test_the_delay_of_closure_is_how_late_the_lips_are() -> None:
     # Each sound is 6 faces, 6 k to 6 k + 5, all the same: the middle of the closest moment is half
     # a face after the middle of the sound, 6 k + 2.
-    phones = spoken("sil " + 6 * "kk PP aa FF ", 0.1)
+    phones = phones_of("sil " + 6 * "kk PP aa FF ", 0.1)
     for late in (-2, 0, 3):
         lags, tried = closure_lags([(show(phones, late), phones)])
         assert tried == 6
@@ -136,15 +136,15 @@ def test_lips_that_do_not_close_have_no_delay() -> None:
     assert closure_delay([(still, PHRASE)]) == {"median_ms": None, "found": 0.0, "tried": 6}
 
 
-def test_a_closure_beside_a_pause_is_not_asked_for_its_moment() -> None:
-    phones = spoken("sil PP aa PP sil")
+def test_a_closure_beside_a_pause_is_not_asked_for_its_time() -> None:
+    phones = phones_of("sil PP aa PP sil")
     assert closure_lags([(show(phones), phones)]) == ([], 0)
 
 
 def test_every_contrast_names_a_viseme_and_reads_only_mouth_and_jaw() -> None:
     upper = face(browInnerUp=1.0, eyeBlinkLeft=1.0, noseSneerLeft=1.0)
     for viseme, measure in CONTRASTS.values():
-        assert viseme in SHOWN
+        assert viseme in POSES
         assert abs(measure(upper[None])[0]) < 1e-6
 
 
@@ -194,7 +194,7 @@ def test_a_head_is_read_by_name_and_its_regions_by_what_moves_them(tmp_path: Pat
     np.testing.assert_allclose(offsets(head.upper, weights)[:, 0], [[0, 0, 2.5], [0, 0, 0]])
 
 
-def test_a_head_that_cannot_be_read_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_head_that_cannot_be_read_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.glb: No such file"):
         read_head(tmp_path / "none.glb")
     (tmp_path / "text.glb").write_text("hello")
