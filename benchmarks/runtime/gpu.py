@@ -53,7 +53,7 @@ def features_of(clips: Sequence[Path]) -> list[Floats]:
 
 
 def run(bundle: Bundle, pair: Pair, mels: Sequence[Floats], steps: int) -> tuple[Floats, Floats]:
-    """Weights (faces, 52) of what is heard, then seconds (steps,) of generator and decoder."""
+    """Weights (faces, 52) of the audio, then seconds (steps,) of generator and decoder."""
     generator, decoder = pair
     control = bundle.conditioning_input(bundle.lookahead)
 

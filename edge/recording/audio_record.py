@@ -1,4 +1,4 @@
-"""What was heard to a WAV file that never grows beyond ten minutes. Only on request."""
+"""Captured audio to a WAV file that never grows beyond ten minutes. Only on request."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class StudentWindows:
         return control
 
     def _styles(self, clip: NDArray[np.int32]) -> Tensor:
-        """(B, T, S) which captured source is heard; none of them in a pause or another voice."""
+        """(B, T, S) the captured source of the audio; none in a pause or another voice."""
         return one_hot(np.where(clip >= 0, self._style[clip], -1), len(self.run.model.styles))
 
     def _words(self, first: NDArray[np.int64], rng: Rng) -> Floats:
