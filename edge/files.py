@@ -91,13 +91,17 @@ def open_regular(path: Path, most: int) -> BinaryIO:
     """
     # Looked at before, because opening a device may act on it; and after, in case it was exchanged.
     _check_regular(os.stat(path), path, most)
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     try:
-        _check_regular(os.fstat(handle), path, most)
-        return os.fdopen(handle, "rb")
+        _check_regular(os.fstat(file.fileno()), path, most)
     except BaseException:
-        os.close(handle)
+        file.close()
         raise
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_regular(path: Path, most: int) -> bytes:
