@@ -40,6 +40,7 @@ NOT_RUN = {
     r"^python -m benchmarks\.(accuracy|teachers)\b": "needs the data sets",
     r"^python -m benchmarks\.runtime\.": "measures for minutes",
     r"^edge-quantize quantize": "trains for minutes; tests/test_quantise.py runs it",
+    r"^edge-quantize evaluate runs/teacher": "needs the data sets; tests/test_evaluate.py runs it",
     r"^edge-quantize distill": "needs trained teachers; tests/test_distill.py runs it",
     r"^python -m quantize\.data\.convert": "needs the downloads; tests/test_convert.py runs it",
     r"^make (teachers|bundle)": "trains for an hour",
