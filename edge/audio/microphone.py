@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edge.audio.devices import choose
+from edge.audio.devices import DeviceChoice, choose
 from edge.audio.fresh_queue import FreshQueue
 from edge.audio.portaudio import import_sounddevice, loud, quiet, restart, surroundings
 from edge.audio.portaudio_stream import Opening
+from edge.audio.voice_channel import VoiceChannel
 from edge.contract import SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError, MissingError
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Microphone:
         self._mic, self._channel, self._realtime, self._clock = mic, channel, realtime, clock
         self._queue: FreshQueue[Any] = FreshQueue(depth)
         self._opening: Opening | None = None
+        self._choice: DeviceChoice | None = None
         self._search = DeviceSearch(clock)
         self._end, self._ended_at = 0, 0.0
         self._inside_since = math.inf
@@ -109,9 +111,12 @@ class Microphone:
 
     def _open(self) -> None:
         choice = choose(self._sounddevice, self._mic, self._channel)
+        # Which channel has the voice is asked once for a device, not at every reconnect.
+        if choice != self._choice:
+            self._voice = VoiceChannel(choice.channels, choice.rate)
         try:
             self._opening = Opening(
-                self._sounddevice, choice, self._queue, self._clock, self._realtime
+                self._sounddevice, choice, self._voice, self._queue, self._clock, self._realtime
             )
         except self._sounddevice.PortAudioError as error:
             name = choice.name if self._mic == "default" else self._mic

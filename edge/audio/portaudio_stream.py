@@ -63,13 +63,14 @@ class Opening:
         self,
         sounddevice: Any,
         choice: DeviceChoice,
+        voice: VoiceChannel,
         queue: FreshQueue[Any],
         clock: Clock,
         realtime: bool,
     ) -> None:
         self._queue, self._clock, self._realtime = queue, clock, realtime
         self._channel, self.rate, self._next = choice.channel, choice.rate, 0
-        self._voice = VoiceChannel(choice.channels, choice.rate)
+        self._voice = voice
         self.resampler = None if choice.rate == SAMPLE_RATE else Resampler(choice.rate)
         self.arrivals, self.level = ArrivalClock(choice.rate), LevelMeter()
         self.offset: int | None = None
