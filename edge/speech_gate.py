@@ -1,4 +1,4 @@
-"""Log-mel features to "is this speech": a small recurrent network, 7,200 weights, in numpy.
+"""Log-mel features to "is this speech": a small recurrent network, 18,800 weights, in numpy.
 
 Loudness alone cannot tell: hum and an offset are loud, a distant microphone is not, and a held
 vowel is as steady as a fan. ``quantize/training/train_speech_gate.py`` makes the weights.
@@ -11,19 +11,94 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import FPS, Floats
+from edge.contract import Floats
+from edge.features import N_MELS
 
 WEIGHTS = Path(__file__).parent / "assets" / "speech_gate.npz"
 SCALE = 0.5
 """Of the features, which lie between -4 and 2."""
-CERTAIN = 0.35
-"""The logit above which it is speech."""
-UNLIKELY, LIKELY = -1.9, -1.1
-"""Logits between which the mouth is let go by degrees before speech is certain."""
-FADE = 0.992
-"""A face; the benefit of the doubt is gone after some 6 s."""
-HOLD = round(0.1 * FPS)
-"""Faces that count as speech after the last that was, beside what the network remembers itself."""
+OPEN, KEEP = 1.0, 0.0
+"""The logit above which speech begins, and above which it goes on."""
+UNLIKELY, LIKELY = -3.5, -2.5
+"""Before anybody has spoken the mouth moves by degrees between these: lips part before a voice."""
+PUFF = 0.8
+"""Features above the noise floor, on average, from which it is a sound, and no voice: breath."""
+FADE = 0.99
+"""A face; of that nothing is left after some 5 s, or noise would keep the mouth ajar."""
+WARM_UP = 10
+"""Faces after a start in which the network knows too little to be in doubt."""
+HOLD = 9
+"""Faces that count as speech after the last that was."""
+
+
+class NoiseFloor:
+    """Follows how loud each band is between sounds, and tells what rises above it.
+
+    Steady noise that no training met is nothing above its own floor.
+    """
+
+    FALL, RISE = np.float32(1 / 6), np.float32(1 / 180)
+    """A face; a quieter room is known in 0.1 s, a louder one in 3 s."""
+
+    def __init__(self) -> None:
+        self._out = np.zeros(2 * N_MELS, np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """The next features are the floor."""
+        self._floor: Floats | None = None
+
+    @property
+    def rise(self) -> float:
+        """How far the newest features are above the floor, on average."""
+        return float(np.add.reduce(self._out[N_MELS:])) / N_MELS
+
+    def push(self, mels: Floats) -> Floats:
+        """(N_MELS,) -> (2 N_MELS,): the features, then what is above the floor; overwritten."""
+        out, above = self._out, self._out[N_MELS:]
+        out[:N_MELS] = mels
+        if self._floor is None:
+            self._floor = mels.copy()
+        np.subtract(mels, self._floor, out=above)
+        self._floor += np.minimum(above * self.RISE, above * self.FALL)
+        return out
+
+
+class MouthOpening:
+    """Logits to how far the mouth may move; opens by degrees, and not for every stop."""
+
+    def __init__(
+        self,
+        start: float = OPEN,
+        keep: float = KEEP,
+        unlikely: float = UNLIKELY,
+        hold: int = HOLD,
+        fade: float = FADE,
+    ) -> None:
+        self._start, self._keep, self._unlikely = start, keep, unlikely
+        self._hold, self._fade = hold, fade
+        self._left, self._age, self._benefit = 0, 0, 1.0
+
+    @property
+    def speaks(self) -> bool:
+        """Is there speech now, or was there just before?"""
+        return self._left > 0
+
+    def push(self, logit: float, rise: float = 0.0) -> float:
+        """The newest face's logit, and its rise above the noise, to 0 (shut) to 1 (free)."""
+        if logit > (self._keep if self._left else self._start):
+            self._left = self._hold + 1
+        elif self._left:
+            self._left -= 1
+        if self._left:
+            self._benefit = 0.0
+            return 1.0
+        self._age += 1
+        self._benefit *= self._fade
+        if rise > PUFF or self._age <= WARM_UP:
+            return 0.0
+        doubt = (logit - self._unlikely) / (LIKELY - UNLIKELY)
+        return min(1.0, max(0.0, doubt)) * self._benefit
 
 
 class SpeechGate:
@@ -32,53 +107,41 @@ class SpeechGate:
     def __init__(self) -> None:
         self._features, self._memory, self._bias, self._out, self._out_bias = _weights()
         self._hidden = len(self._out)
+        self._noise_floor = NoiseFloor()
         self.reset()
 
     def reset(self) -> None:
         """Begin to listen anew."""
         self._state = np.zeros(self._hidden, np.float32)
-        self._hold, self._doubt, self._benefit = 0, 0.0, 1.0
+        self._noise_floor.reset()
+        self._opening = MouthOpening()
         self.logit = 0.0
         """Of the newest face: above 0 it is rather speech than not."""
 
     def listen(self, mels: Floats) -> float:
-        """Take in one face's features (N_MELS,); how far may the mouth move, 0 to 1?
-
-        1 in speech and just after it. What may be speech to come (lips part and breath is drawn
-        before the voice) lets it move in part, for a few seconds, or noise would keep it ajar.
-        """
+        """Take in one face's features (N_MELS,); how far may the mouth move, 0 to 1?"""
         self.logit = self._step(mels)
-        if self.logit > CERTAIN:
-            self._hold = HOLD
-        elif self._hold:
-            self._hold -= 1
-        perhaps = min(1.0, max(0.0, (self.logit - UNLIKELY) / (LIKELY - UNLIKELY)))
-        self._doubt += (perhaps - self._doubt) * 0.5
-        if self._hold:
-            self._benefit = 0.0  # what follows is the end of it, not the beginning
-            return 1.0
-        self._benefit = self._benefit * FADE if perhaps else min(1.0, self._benefit + 1 / FPS)
-        return self._doubt * self._benefit
+        return self._opening.push(self.logit, self._noise_floor.rise)
 
     def speaks(self, mels: Floats) -> bool:
         """As ``listen``; is there speech now, or was there just before?"""
         self.listen(mels)
-        return self._hold > 0
+        return self._opening.speaks
 
     def _step(self, mels: Floats) -> float:
         """A gated recurrent unit (Cho et al. 2014) in PyTorch's order: reset, update, new."""
         n = self._hidden
-        heard = self._features @ mels
-        heard += self._bias[0]
+        new_input = self._features @ self._noise_floor.push(mels)
+        new_input += self._bias[0]
         past = self._memory @ self._state
         past += self._bias[1]
-        gates = heard[: 2 * n] + past[: 2 * n]
+        gates = new_input[: 2 * n] + past[: 2 * n]
         np.tanh(gates, out=gates)  # the rows are halved: a sigmoid of x is (tanh(x / 2) + 1) / 2
         gates *= 0.5
         gates += 0.5
         new = past[2 * n :]
         new *= gates[:n]
-        new += heard[2 * n :]
+        new += new_input[2 * n :]
         np.tanh(new, out=new)
         self._state -= new
         self._state *= gates[n:]

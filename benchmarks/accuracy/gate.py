@@ -8,6 +8,7 @@ speech is taken from the clean recording, one verdict a face. Writes ``results/g
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import RESULTS
+from benchmarks.accuracy.gate_sounds import (
+    at_level,
+    calm_breath,
+    conditions,
+    keystrokes,
+    quantised,
+    sung_vowel,
+    tone,
+)
 from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT
 from edge.bundle_reader import read_bundle
@@ -24,15 +34,17 @@ from edge.contract import FPS, INDEX, SAMPLE_RATE, Floats, face_end, faces_withi
 from edge.features import Features
 from edge.inference.engine import open_engines
 from edge.pipeline import Pipeline
-from edge.speech_gate import CERTAIN, HOLD, SpeechGate
+from edge.speech_gate import MouthOpening, SpeechGate
+from quantize.data.gate_streams import noise_files, speech_faces
 from quantize.data.load import load
 from quantize.evaluation.predict import faces_of
 from quantize.evaluation.record import write_record
 from quantize.evaluation.test_clips import made_silence
-from quantize.training.train_speech_gate import HELD_BACK, breaths, clicks, held_vowel, speech_faces
 
 Scores = Callable[[Floats], Floats]
 """Samples -> (faces,) above 0 where the judge hears speech."""
+LabelledClip = tuple[Floats, NDArray[np.bool_]]
+"""Samples, and the faces (faces,) in which there is speech."""
 DEMO = Path(__file__).parents[2] / "edge" / "assets" / "demo.flac"
 CLIPS, PAUSE = 20, 1.0
 """Test clips of each set, and seconds of silence before and after each."""
@@ -83,10 +95,10 @@ def by_silero(model: Path) -> Scores:
 
 def held(scores: Floats) -> NDArray[np.bool_]:
     """Verdicts with the runtime's hold; every score is a logit or as many decibels or so."""
-    since, out = HOLD, []
+    opening, out = MouthOpening(), []
     for score in scores:
-        since = 0 if score > CERTAIN else since + 1
-        out.append(since < HOLD)
+        opening.push(float(score))
+        out.append(opening.speaks)
     return np.array(out)
 
 
@@ -97,14 +109,7 @@ def area(scores: Floats, speech: NDArray[np.bool_]) -> float:
     return float((ranks.mean() - (n - 1) / 2) / (len(scores) - n))
 
 
-def at_level(sound: Floats, db: float) -> Floats:
-    """The sound with its loud parts (95 % of 25 ms) at an RMS in dBFS."""
-    power = np.add.reduceat(sound**2, np.arange(0, len(sound), 400)) / 400
-    gain = 10 ** (db / 20) / np.sqrt(np.percentile(power, 95) + 1e-12)
-    return np.asarray(sound * gain, np.float32)
-
-
-def test_speech(data: Path) -> list[tuple[Floats, NDArray[np.bool_]]]:
+def test_speech(data: Path) -> list[LabelledClip]:
     """Talkers that no training heard, loud parts at -20 dBFS, and where they speak."""
     pause, found = np.zeros(round(PAUSE * SAMPLE_RATE), np.float32), []
     for source in ("librispeech_261spk", "emodb"):
@@ -117,39 +122,6 @@ def test_speech(data: Path) -> list[tuple[Floats, NDArray[np.bool_]]]:
     return found
 
 
-def conditions(noises: Sequence[Floats]) -> dict[str, Callable[[Floats, int], Floats]]:
-    """Name -> what becomes of clip ``i``."""
-
-    def noisy(snr: float) -> Callable[[Floats, int], Floats]:
-        return lambda x, i: x + at_level(np.resize(noises[i % len(noises)], len(x)), -20 - snr)
-
-    def humming(hz: int, amplitude: float) -> Callable[[Floats, int], Floats]:
-        return lambda x, i: x + tone(hz, len(x), amplitude)
-
-    return {
-        "clean": lambda x, i: x,
-        "offset of 10 %": lambda x, i: x * np.float32(0.9) + np.float32(0.1),
-        "50 Hz at 0.08": humming(50, 0.08),
-        "60 Hz at 0.08": humming(60, 0.08),
-        "noise, 20 dB below": noisy(20),
-        "noise, 10 dB below": noisy(10),
-        "noise, 5 dB below": noisy(5),
-        "30 dB softer": lambda x, i: quantised(x * np.float32(10**-1.5)),
-        "45 dB softer": lambda x, i: quantised(x * np.float32(10**-2.25)),
-    }
-
-
-def tone(hz: float, length: int, amplitude: float) -> Floats:
-    """A sine."""
-    wave = amplitude * np.sin(2 * np.pi * hz * np.arange(length) / SAMPLE_RATE)
-    return wave.astype(np.float32)
-
-
-def quantised(samples: Floats) -> Floats:
-    """As 16-bit files hold them."""
-    return np.round(samples * 32768) / np.float32(32768)
-
-
 def no_speech(noises: Sequence[Floats]) -> dict[str, Floats]:
     """Sounds that no mouth should move to."""
     length, rng = 30 * SAMPLE_RATE, np.random.default_rng(7)
@@ -158,16 +130,25 @@ def no_speech(noises: Sequence[Floats]) -> dict[str, Floats]:
         made |= {f"{hz} Hz at {a}": tone(hz, length, a) for a in (0.04, 0.08)}
     made["offset of 5 %"] = np.full(length, 0.05, np.float32)
     for db in (-30, -45):
-        made[f"breath at {db} dBFS"] = at_level(breaths(length, rng), db)
+        breath = np.concatenate([calm_breath(length // 3, rng) for _ in range(3)])
+        made[f"breath at {db} dBFS"] = at_level(breath, db)
         made[f"noises at {db} dBFS"] = at_level(np.concatenate([n[:160_000] for n in noises]), db)
-    knocks = clicks(length, rng)
-    return made | {"clicks of full scale": knocks / np.abs(knocks).max()}
+    keys = keystrokes(length, rng)
+    return made | {"keystrokes of full scale": keys / np.abs(keys).max()}
 
 
 def _cost(scores: Scores, samples: Floats) -> float:
-    began = time.process_time()
-    faces = len(scores(samples))
-    return 1e6 * (time.process_time() - began) / faces
+    """Microseconds a face, less those of the features, which the runtime has anyway."""
+
+    def seconds(work: Callable[[], object]) -> float:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+
+    spent = seconds(lambda: scores(samples))
+    if scores is by_network:
+        spent -= seconds(lambda: list(Features().push(samples)))
+    return 1e6 * spent / faces_within(len(samples))
 
 
 def faces_in_trouble() -> dict[str, dict[str, float]]:
@@ -193,42 +174,45 @@ def faces_in_trouble() -> dict[str, dict[str, float]]:
     return rows
 
 
-def measure(judges: dict[str, Scores], data: Path) -> dict[str, object]:
+def jaws_without_speech(noises: Sequence[Floats]) -> dict[str, dict[str, float]]:
+    """The jaw through the whole runtime beside every sound of ``no_speech``: mean and most."""
+    bundle = read_bundle(DEFAULT)
+    pipeline, rows = Pipeline(bundle, open_engines(bundle)), {}
+    for name, sound in no_speech(noises).items():
+        jaw = faces_of(pipeline, sound)[FPS // 2 :, INDEX["jawOpen"]]
+        rows[name] = {"mean": round(float(jaw.mean()), 4), "most": round(float(jaw.max()), 4)}
+    return rows
+
+
+def measure(
+    judges: dict[str, Scores], noises: Sequence[Floats], clips: Sequence[LabelledClip]
+) -> dict[str, object]:
     """Every judge on everything."""
-    files = sorted((data / "noise_rir" / "noise").glob("*"))
-    noises = [read_audio(f) for f in files if f.name.startswith(HELD_BACK)]
-    clips = test_speech(data)
+    speech = np.concatenate([where for _, where in clips])
+    vowels = [
+        at_level(sung_vowel(30 * SAMPLE_RATE, pitch, formants), -20)
+        for pitch in (110, 160, 220, 300)
+        for formants in ((750, 1250, 2600), (300, 2200, 2900), (320, 800, 2400))
+    ]
     results: dict[str, object] = {}
     for judge, scores in judges.items():
-        speech: dict[str, dict[str, float]] = {}
+        rows: dict[str, dict[str, float]] = {}
         for name, change in conditions(noises).items():
             found = [scores(change(x, i).astype(np.float32)) for i, (x, _) in enumerate(clips)]
-            said = np.concatenate([s for _, s in clips])
             verdict = np.concatenate([held(f) for f in found])
-            speech[name] = {
-                "area": round(area(np.concatenate(found), said), 4),
-                "missed": round(float((~verdict[said]).mean()), 4),
-                "false": round(float(verdict[~said].mean()), 4),
+            rows[name] = {
+                "area": round(area(np.concatenate(found), speech), 4),
+                "missed": round(float((~verdict[speech]).mean()), 4),
+                "false": round(float(verdict[~speech].mean()), 4),
             }
-        rng = np.random.default_rng(3)
-        vowels = [at_level(held_vowel(30 * SAMPLE_RATE, rng), -20) for _ in range(8)]
+        alone = {n: held(scores(sound)).mean() for n, sound in no_speech(noises).items()}
         results[judge] = {
-            "speech": speech,
-            "no_speech": {
-                name: round(float(held(scores(sound)).mean()), 4)
-                for name, sound in no_speech(noises).items()
-            },
+            "speech": rows,
+            "no_speech": {name: round(float(share), 4) for name, share in alone.items()},
             "held_vowels_30_s": round(float(np.mean([held(scores(v)).mean() for v in vowels])), 4),
             "us_a_face": round(_cost(scores, np.tile(clips[0][0], 10)), 1),
         }
     return results
-
-
-def show(results: dict[str, object]) -> None:
-    """A table for the terminal."""
-    import json
-
-    print(json.dumps(results, indent=1))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -241,8 +225,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     judges: dict[str, Scores] = {"speech gate": by_network, "loudness": by_loudness}
     if args.silero:
         judges["silero"] = by_silero(args.silero)
-    results = {"judges": measure(judges, args.data), "faces": faces_in_trouble()}
-    show(results)
+    noises = [read_audio(f) for f in noise_files(args.data, "test")]
+    results = {
+        "judges": measure(judges, noises, test_speech(args.data)),
+        "faces": faces_in_trouble(),
+        "jaw_without_speech": jaws_without_speech(noises),
+    }
+    print(json.dumps(results, indent=1))
     print(f"written: {write_record('gate', results, args.out)}")
     return 0
 
