@@ -19,7 +19,7 @@ SCALE = 0.5
 """Of the features, which lie between -4 and 2."""
 OPEN, KEEP = 1.0, 0.0
 """The logit above which speech begins, and above which it goes on."""
-UNLIKELY, LIKELY = -3.5, -2.5
+UNLIKELY, LIKELY = -4.2, -3.2
 """Before anybody has spoken the mouth moves by degrees between these: lips part before a voice."""
 PUFF = 0.8
 """Features above the noise floor, on average, from which it is a sound, and no voice: breath."""
@@ -27,6 +27,10 @@ FADE = 0.99
 """A face; of that nothing is left after some 5 s, or noise would keep the mouth ajar."""
 WARM_UP = 10
 """Faces after a start in which the network knows too little to be in doubt."""
+NOTHING, SILENT = 0.01, -10.0
+"""Bands closer than this are digital silence, whatever its offset; and the logit of that."""
+LONG = 120
+"""Faces of it after which the network waits: no training stream is silent for minutes."""
 HOLD = 9
 """Faces that count as speech after the last that was."""
 
@@ -114,13 +118,18 @@ class SpeechGate:
         """Begin to listen anew."""
         self._state = np.zeros(self._hidden, np.float32)
         self._noise_floor.reset()
-        self._opening = MouthOpening()
+        self._opening, self._silent = MouthOpening(), 0
         self.logit = 0.0
         """Of the newest face: above 0 it is rather speech than not."""
 
     def listen(self, mels: Floats) -> float:
         """Take in one face's features (N_MELS,); how far may the mouth move, 0 to 1?"""
-        self.logit = self._step(mels)
+        silent = mels.max() - mels.min() < NOTHING
+        self._silent = self._silent + 1 if silent else 0
+        if self._silent < LONG:
+            self.logit = self._step(mels)
+        if silent:
+            self.logit = SILENT
         return self._opening.push(self.logit, self._noise_floor.rise)
 
     def speaks(self, mels: Floats) -> bool:

@@ -118,6 +118,11 @@ def test_steady_fan_noise_is_silence_once_it_is_known(db: float) -> None:
     assert not verdicts(noise(20, db))[-300:].any()
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.05])
+def test_a_microphone_that_is_muted_for_a_minute_is_silence(offset: float) -> None:
+    assert not verdicts(silence(60) + np.float32(offset)).any()
+
+
 def test_mains_hum_is_silence_once_it_is_known() -> None:
     hum = tone(50, 20, amplitude=0.02) + tone(150, 20, amplitude=0.01)
     assert not verdicts(hum)[-300:].any()
