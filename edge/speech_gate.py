@@ -21,12 +21,8 @@ OPEN, KEEP = 1.0, 0.0
 """The logit above which speech begins, and above which it goes on."""
 UNLIKELY, LIKELY = -4.2, -3.2
 """Before anybody has spoken the mouth moves by degrees between these: lips part before a voice."""
-PUFF = 0.8
-"""Features above the noise floor, on average, from which it is a sound, and no voice: breath."""
-FADE = 0.99
-"""A face; of that nothing is left after some 5 s, or noise would keep the mouth ajar."""
-WARM_UP = 10
-"""Faces after a start in which the network knows too little to be in doubt."""
+FADE = 0.995
+"""A face; of that little is left after 10 s, or noise would keep the mouth ajar."""
 NOTHING, SILENT = 0.01, -10.0
 """Bands closer than this are digital silence, whatever its offset; and the logit of that."""
 LONG = 120
@@ -36,7 +32,7 @@ HOLD = 9
 
 
 class NoiseFloor:
-    """Follows how loud each band is between sounds, and tells what rises above it.
+    """Follows how loud each band is between sounds.
 
     Steady noise that no training met is nothing above its own floor.
     """
@@ -51,11 +47,6 @@ class NoiseFloor:
     def reset(self) -> None:
         """The next features are the floor."""
         self._floor: Floats | None = None
-
-    @property
-    def rise(self) -> float:
-        """How far the newest features are above the floor, on average."""
-        return float(np.add.reduce(self._out[N_MELS:])) / N_MELS
 
     def push(self, mels: Floats) -> Floats:
         """(N_MELS,) -> (2 N_MELS,): the features, then what is above the floor; overwritten."""
@@ -81,15 +72,15 @@ class MouthOpening:
     ) -> None:
         self._start, self._keep, self._unlikely = start, keep, unlikely
         self._hold, self._fade = hold, fade
-        self._left, self._age, self._benefit = 0, 0, 1.0
+        self._left, self._benefit = 0, 1.0
 
     @property
     def speaks(self) -> bool:
         """Is there speech now, or was there just before?"""
         return self._left > 0
 
-    def push(self, logit: float, rise: float = 0.0) -> float:
-        """The newest face's logit, and its rise above the noise, to 0 (shut) to 1 (free)."""
+    def push(self, logit: float) -> float:
+        """The newest face's logit to how far the mouth may move, 0 (shut) to 1 (free)."""
         if logit > (self._keep if self._left else self._start):
             self._left = self._hold + 1
         elif self._left:
@@ -97,10 +88,7 @@ class MouthOpening:
         if self._left:
             self._benefit = 0.0
             return 1.0
-        self._age += 1
         self._benefit *= self._fade
-        if rise > PUFF or self._age <= WARM_UP:
-            return 0.0
         doubt = (logit - self._unlikely) / (LIKELY - UNLIKELY)
         return min(1.0, max(0.0, doubt)) * self._benefit
 
@@ -130,7 +118,7 @@ class SpeechGate:
             self.logit = self._step(mels)
         if silent:
             self.logit = SILENT
-        return self._opening.push(self.logit, self._noise_floor.rise)
+        return self._opening.push(self.logit)
 
     def speaks(self, mels: Floats) -> bool:
         """As ``listen``; is there speech now, or was there just before?"""

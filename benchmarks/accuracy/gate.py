@@ -33,6 +33,7 @@ from edge.bundle_reader import read_bundle
 from edge.contract import FPS, INDEX, SAMPLE_RATE, Floats, face_end, faces_within
 from edge.features import Features
 from edge.inference.engine import open_engines
+from edge.inference.onnx_runtime import load_onnxruntime
 from edge.pipeline import Pipeline
 from edge.speech_gate import MouthOpening, SpeechGate
 from quantize.data.gate_streams import noise_files, speech_faces
@@ -73,7 +74,7 @@ def by_loudness(samples: Floats) -> Floats:
 
 def by_silero(model: Path) -> Scores:
     """Silero VAD on one thread, a verdict each 32 ms, valid from the chunk's end."""
-    import onnxruntime
+    onnxruntime = load_onnxruntime()
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -37,7 +37,7 @@ MOST = 60
 """Clips of a set."""
 MAKERS = (made.noise, made.impacts, made.engine, made.music, made.breaths)
 SETTINGS = tuple(
-    itertools.product((0.0, 0.5, 1.0), (1.0, 2.0), (-4.2, -3.5, 9.0), (6, 9), (0.98, 0.99))
+    itertools.product((0.0, 0.5, 1.0), (1.0, 2.0), (-4.2, -3.5, 9.0), (6, 9), (0.98, 0.99, 0.995))
 )
 """``OPEN``, how far ``KEEP`` is below it, ``UNLIKELY`` (9: never), ``HOLD``, ``FADE``."""
 
@@ -50,17 +50,17 @@ class OpenGate(SpeechGate):
         return 1.0
 
 
-Scores = list[tuple[float, float]]
-"""What ``MouthOpening.push`` takes, of every face."""
+Scores = list[float]
+"""The logit of every face."""
 
 
 def logits(samples: Floats) -> Scores:
-    """Of every face: the logit, and how far it rises above the noise."""
+    """The gate's logit of every face."""
     gate = SpeechGate()
     found: Scores = []
     for _, mels, _ in Features().push(samples):
         gate.listen(mels)
-        found.append((gate.logit, gate._noise_floor.rise))
+        found.append(gate.logit)
     return found
 
 
@@ -68,7 +68,7 @@ def freedom(scores: Scores, opening: MouthOpening) -> Floats:
     """(faces,) how far the mouth moves, as ``edge.face`` smooths it, verdict and face in line."""
     free, out = 0.0, []
     for score in scores:
-        away = opening.push(*score) - free
+        away = opening.push(score) - free
         free += away * (OPEN if away > 0 else CLOSE)
         out.append(free)
     # At a look-ahead the verdict is one face younger than the face.
