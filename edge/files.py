@@ -13,17 +13,27 @@ from typing import BinaryIO
 
 from edge.contract import ConfigError
 
+HEAD = 4096
+"""Bytes that tell what a file is."""
+SYSTEM = ("/dev", "/proc")
+"""Folders whose entries are no files of a user, whatever they look like."""
+
 
 class AtomicFile:
     """A new binary file that becomes ``path`` when it is committed.
 
     The temporary file has a name of its own beside ``path`` and is created exclusively, so two
     processes never share one and a link that lies there is not followed. ``mode`` is what the
-    umask leaves of it; 0o600 keeps the file private. Raises ``OSError`` as ``open`` does.
+    umask leaves of it; 0o600 keeps the file private. Raises ``OSError`` as ``open`` does. With the
+    ``flag`` that names ``path``, ``check_output`` holds when it is opened and when it is committed.
     """
 
-    def __init__(self, path: Path, mode: int = 0o666, suffix: str = ".part") -> None:
-        self._path, self._mode = path, mode
+    def __init__(
+        self, path: Path, mode: int = 0o666, suffix: str = ".part", flag: str | None = None
+    ) -> None:
+        self._path, self._mode, self._flag = path, mode, flag
+        if flag is not None:
+            check_output(flag, path)
         handle, name = tempfile.mkstemp(suffix, f".{path.name[:40]}.", path.parent)
         self.part = Path(name)
         """Where the data is until then."""
@@ -33,6 +43,8 @@ class AtomicFile:
         """Put the file into its place, or remove it if that fails."""
         try:
             self.file.close()
+            if self._flag is not None:
+                check_output(self._flag, self._path)
             os.chmod(self.part, self._mode & ~_umask())
             os.replace(self.part, self._path)
         except BaseException:
@@ -64,14 +76,19 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def check_output(flag: str, path: Path, inputs: Iterable[Path] = ()) -> None:
-    """``ConfigError`` if ``path`` is one of the ``inputs``, or is there and no regular file.
+def check_output(flag: str, path: Path, inputs: Iterable[Path | int] = ()) -> None:
+    """``ConfigError`` if ``path`` is one of the ``inputs``, a link, or there and no regular file.
 
-    A FIFO would block, and a device be replaced by a file or overwritten. Links are followed.
+    An input is a path or the number of an open file. A FIFO would block; a device or a link, such
+    as /dev/stdout, would be replaced by a file.
     """
+    folder = os.path.realpath(path.parent)
+    if any(folder == system or folder.startswith(system + "/") for system in SYSTEM):
+        raise ConfigError(f"{flag} {path}: is a place of the system; choose another place")
     try:
         found = path.stat()
     except FileNotFoundError:
+        _refuse_link(flag, path)
         return
     except OSError as error:
         raise ConfigError(f"{flag} {path}: {error.strerror}; choose another place") from error
@@ -79,8 +96,15 @@ def check_output(flag: str, path: Path, inputs: Iterable[Path] = ()) -> None:
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
         raise ConfigError(f"{flag} {path}: is {what}; choose another name")
     for source in inputs:
-        if source.exists() and path.samefile(source):
-            raise ConfigError(f"{flag} {path}: is the input itself; choose another name")
+        with suppress(OSError):  # an input that is not there
+            if os.path.samestat(found, os.stat(source)):
+                raise ConfigError(f"{flag} {path}: is the input itself; choose another name")
+    _refuse_link(flag, path)
+
+
+def _refuse_link(flag: str, path: Path) -> None:
+    if path.is_symlink():
+        raise ConfigError(f"{flag} {path}: is a symbolic link; choose another name")
 
 
 def open_regular(path: Path, most: int) -> BinaryIO:

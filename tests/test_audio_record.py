@@ -54,6 +54,20 @@ def test_a_place_that_cannot_be_written_is_a_configuration_error() -> None:
         AudioRecord("/nowhere/a.wav")
 
 
+def test_a_link_that_comes_between_two_files_ends_the_record_with_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = AudioRecord(str(tmp_path / "heard.wav"), half=100)
+    (link := tmp_path / "heard.old.wav").symlink_to(tmp_path / "another's")
+    record.put(ramp(0, 80))
+    record.put(ramp(0, 80))
+    record.close()
+    assert link.is_symlink()
+    assert "no longer recorded" in caplog.text
+    assert "is a symbolic link" in caplog.text
+    assert len(read_audio(tmp_path / "heard.wav")) == 80
+
+
 def test_what_is_read_is_what_is_recorded(tmp_path: Path) -> None:
     record = AudioRecord(str(tmp_path / "heard.wav"))
     source = RecordedSource(PacedFile(str(DEMO), clock=lambda: 1e9), record)

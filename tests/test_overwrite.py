@@ -162,13 +162,44 @@ def test_the_sound_of_a_room_is_private_over_a_public_file(tmp_path: Path) -> No
         assert len(reader.read()) == 44  # who had it open hears nothing new
 
 
-def test_a_link_at_the_place_of_the_sound_is_replaced_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_at_the_place_of_an_output_is_refused_and_stays(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.preview.film.film_tools", lambda: ("chromium", "ffmpeg"))
     other = tmp_path / "another's"
-    other.write_text("theirs")
-    (path := tmp_path / "heard.wav").symlink_to(other)
-    AudioRecord(str(path)).close()
-    assert other.read_text() == "theirs"
-    assert not path.is_symlink()
+    if there:
+        other.write_text("theirs")
+    (path := tmp_path / "out.mp4").symlink_to(other)
+    opens: list[Callable[[], object]] = [
+        lambda: open_record(f"csv:{path}"),
+        lambda: AudioRecord(str(path)),
+        lambda: Film(str(path), str(DEMO)),
+        lambda: check_output("--out", path),
+    ]
+    for open_ in opens:
+        with pytest.raises(ConfigError, match=r"out\.mp4: is a symbolic link; choose another name"):
+            open_()
+    assert path.is_symlink()
+    assert not there or other.read_text() == "theirs"
+
+
+def test_a_link_that_comes_while_it_is_recorded_is_refused_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "face.csv"
+    record = open_record(str(path))
+    path.symlink_to(tmp_path / "another's")
+    with pytest.raises(ConfigError, match="symbolic link"):
+        record.close()
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.is_symlink()
+
+
+@pytest.mark.parametrize("folder", ["/dev", "/dev/shm", "/proc/self"])
+def test_an_output_among_the_systems_own_files_is_refused(folder: str, tmp_path: Path) -> None:
+    (link := tmp_path / "link").symlink_to(folder)
+    for place in (Path(folder), link):
+        with pytest.raises(ConfigError, match="is a place of the system; choose another place"):
+            check_output("--record", place / "no such file.csv")
 
 
 def test_two_runs_do_not_record_sound_to_one_file(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class Film:
     def make(self) -> int:
         """Draw and write; returns how many pictures."""
         try:
-            film = AtomicFile(self._out, suffix=self._out.suffix)
+            film = AtomicFile(self._out, suffix=self._out.suffix, flag="--render")
         except OSError as error:
             raise ConfigError(
                 f"--render {self._out}: {error.strerror}; choose another place"

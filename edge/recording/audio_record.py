@@ -38,7 +38,7 @@ class AudioRecord:
     Whole at any moment, also after a crash; readable for the user alone.
     """
 
-    def __init__(self, path: str, half: int = HALF, inputs: Iterable[Path] = ()) -> None:
+    def __init__(self, path: str, half: int = HALF, inputs: Iterable[Path | int] = ()) -> None:
         """``ConfigError`` if ``path`` is an input, another run's, or cannot be written."""
         self._path, self._half, self._written = Path(path), half, 0
         self._older = self._path.with_suffix(f".old{self._path.suffix}")
@@ -59,6 +59,7 @@ class AudioRecord:
 
     def _begin(self) -> None:
         # A new file in the place of an old one: private whatever that was, and no link is followed.
+        check_output("--record-audio", self._path)
         handle, name = tempfile.mkstemp(".part", f".{self._path.name[:40]}.", self._path.parent)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -81,14 +82,16 @@ class AudioRecord:
                     self._write(samples)
         except EOFError:
             pass
-        except OSError as error:
-            log.warning("audio is no longer recorded to %s: %s", self._path, error.strerror)
+        except (OSError, ConfigError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            log.warning("audio is no longer recorded to %s: %s", self._path, why)
         finally:
             self._file.close()
 
     def _write(self, samples: Floats) -> None:
         if self._written + len(samples) > self._half:
             self._file.close()
+            check_output("--record-audio", self._older)
             self._path.replace(self._older)
             self._begin()
         self._file.write((samples * 32767).astype("<i2").tobytes())

@@ -120,13 +120,13 @@ class FaceRecord:
 
     duty = "record"
 
-    def __init__(self, path: Path, form: Format, inputs: Iterable[Path] = ()) -> None:
+    def __init__(self, path: Path, form: Format, inputs: Iterable[Path | int] = ()) -> None:
         """``ConfigError`` if ``path`` is one of the ``inputs``, or cannot be written."""
         check_output("--record", path, inputs)
         self._path, self._form, self._end = path, form, 0
         self._failed: ConfigError | None = None
         try:
-            self._new = AtomicFile(path)
+            self._new = AtomicFile(path, flag="--record")
         except OSError as error:
             raise self._config_error(error) from error
         self._write(form.head)
@@ -178,7 +178,7 @@ def is_recording(head: bytes) -> bool:
     )
 
 
-def open_record(where: str, inputs: Iterable[Path] = ()) -> FaceRecord:
+def open_record(where: str, inputs: Iterable[Path | int] = ()) -> FaceRecord:
     """``OUT.csv``, ``OUT.json``, ``OUT.glb``, or ``FORMAT:OUT`` for any name.
 
     Raises ``ConfigError`` for an unknown format, a place that cannot be written, and for one of
