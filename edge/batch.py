@@ -26,18 +26,16 @@ from edge.contract import (
     Sink,
     UsageError,
 )
-from edge.files import check_output, open_regular
+from edge.files import HEAD, check_output, open_regular
 from edge.inference.engine import ENGINES, open_engines
 from edge.pipeline import Pipeline
 from edge.recording.face_record import FORMATS, SUFFIXES, is_recording, open_record
 from edge.runtime import Offline, run_offline
 from edge.service.logs import set_up_logs
-from edge.wiring import edgetalk_version, make_pipeline
+from edge.wiring import edgetalk_version, inputs_of, make_pipeline
 
 log = logging.getLogger("edge")
 
-HEAD = 4096
-"""Bytes that tell what a file is."""
 MOST_GOAL = 1 << 40
 
 EXAMPLES = """\
@@ -56,13 +54,14 @@ def record_faces(
     where: str,
     pipeline: Pipeline,
     sinks: Iterable[Sink] = (),
-    inputs: Iterable[Path] = (),
+    inputs: Iterable[Path | int] = (),
+    force: bool = False,
 ) -> Offline:
     """Audio that ends to a recording (as ``open_record`` names it), whole or not at all.
 
-    ``inputs`` are the files that it must not replace.
+    ``inputs`` are the files that it must not replace, ``force`` lets it replace any other.
     """
-    record = open_record(where, inputs)
+    record = open_record(where, inputs, force)
     try:
         result = run_offline(blocks, pipeline, [*sinks, record])
         record.close()
@@ -74,11 +73,22 @@ def record_faces(
 class Batch:
     """Does one file after another and counts them; each has its own fresh start."""
 
-    def __init__(self, out: Path, form: str, config: Config, force: bool = False) -> None:
-        """``MissingError`` or ``UsageError`` where no face could be made."""
+    def __init__(
+        self,
+        out: Path,
+        form: str,
+        config: Config,
+        force: bool = False,
+        inputs: Sequence[Path | int] = (),
+    ) -> None:
+        """``inputs`` are never overwritten.
+
+        ``MissingError`` or ``UsageError`` where no face could be made.
+        """
         if out.exists() and not out.is_dir():
             raise ConfigError(f"--out {out}: a file, not a folder; choose another place")
         self._out, self._form, self._config, self._force = out, form, config, force
+        self._inputs = inputs
         self._bundle: Bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
         self._lookahead = self._bundle.lookahead_of(config.lookahead)
         self._engines: tuple[Engine, Engine] = open_engines(
@@ -105,7 +115,9 @@ class Batch:
                 raise ConfigError(f"--out {goal.parent}: {error.strerror}") from error
             pipeline = make_pipeline(self._config, self._bundle, self._engines, self._lookahead)
             blocks = file_blocks(str(path), SAMPLE_RATE, self._config.channel)
-            result = record_faces(blocks, f"{self._form}:{goal}", pipeline, inputs=[path])
+            where = f"{self._form}:{goal}"
+            # Whether it may be replaced was seen to above.
+            result = record_faces(blocks, where, pipeline, (), [path, *self._inputs], force=True)
         except EdgeError as error:
             log.error("%s", error)
             self.failed[str(path)] = str(error)
@@ -211,7 +223,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths, left = find_audio(args.folder)
         if left:
             _tell_left_out(left, args.folder)
-        batch = Batch(args.out, args.format, config, args.force)
+        inputs = inputs_of(config, args.config)
+        batch = Batch(args.out, args.format, config, args.force, inputs)
         for path in _with_progress(paths):
             batch.do(path, args.folder)
     except EdgeError as error:

@@ -38,7 +38,7 @@ from edge.preview.film import Film
 from edge.run_flags import parser
 from edge.runtime import run_offline
 from edge.service.logs import set_up_logs
-from edge.wiring import open_pipeline, run_live
+from edge.wiring import inputs_of, open_pipeline, run_live
 
 log = logging.getLogger("edge")
 
@@ -59,11 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.print_config:
             print(dump(_config(args)), end="")
         elif args.offline:
-            _offline(_config(args), args.to, args.json, args.render)
+            _offline(_config(args), args)
         elif args.render:
             raise UsageError("--render needs --offline and --mic file:PATH")
         else:
-            run_live(_config(args), partial(_config, args) if args.config else None)
+            config = _config(args)
+            load = partial(_config, args) if args.config else None
+            run_live(config, load, inputs_of(config, args.config), args.force)
     except EdgeError as error:
         log.error("%s", error)
         return error.status
@@ -129,30 +131,31 @@ def _list_mics(as_json: bool) -> None:
             print(f"{mark} {index:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
 
 
-def _offline(
-    config: Config, to: Sequence[str] | None, as_json: bool, render: str | None = None
-) -> None:
+def _offline(config: Config, args: argparse.Namespace) -> None:
+    render, inputs = args.render, inputs_of(config, args.config)
     if config.mic != "-" and not config.mic.startswith("file:"):
         raise UsageError("--offline needs audio that ends: --mic file:PATH, or - for a pipe")
     if render and config.mic == "-":
         raise UsageError("--render needs a file for the sound: --mic file:PATH")
-    film = Film(render, config.mic.removeprefix("file:")) if render else None
+    clip = config.mic.removeprefix("file:")
+    film = Film(render, clip, inputs, args.force) if render else None
     _, pipeline = open_pipeline(config)
     with ExitStack() as stack:
         # No network unless this command line names an output.
-        sinks: list[Sink] = [stack.enter_context(closing(open_output(url))) for url in to or ()]
+        sinks: list[Sink] = [
+            stack.enter_context(closing(open_output(url))) for url in args.to or ()
+        ]
         blocks = offline_blocks(config.mic, config.channel)
         if film:
             sinks.append(film)
         if config.record:
-            inputs = [Path(config.mic.removeprefix("file:"))] if config.mic != "-" else []
-            result = record_faces(blocks, config.record, pipeline, sinks, inputs)
+            result = record_faces(blocks, config.record, pipeline, sinks, inputs, args.force)
         else:
             result = run_offline(blocks, pipeline, sinks)
         check_delivery(sinks)
     if film:
         film.make()
-    if as_json:
+    if args.json:
         print(json.dumps(asdict(result) | {"delay_ms": round(pipeline.delay * 1000, 1)}))
     else:
         print(

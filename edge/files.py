@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -105,6 +105,19 @@ def check_output(flag: str, path: Path, inputs: Iterable[Path | int] = ()) -> No
 def _refuse_link(flag: str, path: Path) -> None:
     if path.is_symlink():
         raise ConfigError(f"{flag} {path}: is a symbolic link; choose another name")
+
+
+def check_replaceable(flag: str, path: Path, ours: Callable[[bytes], bool]) -> None:
+    """``ConfigError`` if a file is there whose first ``HEAD`` bytes are not ``ours``."""
+    try:
+        with open_regular(path, 1 << 40) as file:
+            head = file.read(HEAD)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{flag} {path}: {error.strerror}; choose another name") from error
+    if head and not ours(head):
+        raise ConfigError(f"{flag} {path}: there already; choose another name or --force")
 
 
 def open_regular(path: Path, most: int) -> BinaryIO:

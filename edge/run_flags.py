@@ -117,6 +117,12 @@ def _output_flags(p: argparse.ArgumentParser) -> None:
         metavar="OUT.mp4",
         help="with --offline: a film of the head with the sound; needs Chromium and ffmpeg",
     )
+    p.add_argument(
+        "--force",
+        action="store_true",
+        help="let --record, --record-audio and --render overwrite a file that edge-run did not"
+        " write; never an input",
+    )
 
 
 def _question_flags(p: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -69,12 +69,18 @@ def make_pipeline(
     return pipeline
 
 
-def _inputs(config: Config) -> list[Path]:
-    """Files that no recording may overwrite."""
-    return [Path(config.mic.removeprefix("file:"))] if config.mic.startswith("file:") else []
+def inputs_of(config: Config, config_file: str | None) -> list[Path | int]:
+    """What no output may overwrite: audio, the configuration's file, and those of the bundle."""
+    folder = Path(config.bundle) if config.bundle else DEFAULT
+    found: list[Path | int] = [*folder.glob("*")]
+    if config_file:
+        found.append(Path(config_file))
+    if config.mic.startswith("file:"):
+        found.append(Path(config.mic.removeprefix("file:")))
+    return found
 
 
-def _source(config: Config, stack: ExitStack) -> Source:
+def _source(config: Config, stack: ExitStack, inputs: Sequence[Path | int], force: bool) -> Source:
     if config.mic == "-":
         _need_standard_input()
     # Where a service manager listens nobody is there to plug in a microphone and try again.
@@ -83,7 +89,7 @@ def _source(config: Config, stack: ExitStack) -> Source:
     stack.enter_context(closing(source))
     if config.record_audio:
         record = stack.enter_context(
-            closing(AudioRecord(config.record_audio, inputs=_inputs(config)))
+            closing(AudioRecord(config.record_audio, inputs=inputs, force=force))
         )
         log.info("audio is being recorded to %s: tell the people nearby", config.record_audio)
         source = RecordedSource(source, record)
@@ -100,8 +106,16 @@ def _need_standard_input() -> None:
         raise InputError(f"--mic -: standard input cannot be read ({error.strerror})") from error
 
 
-def run_live(config: Config, load: Callable[[], Config] | None) -> None:
-    """Send faces until the audio ends or a signal comes; ``load`` reads the configuration again."""
+def run_live(
+    config: Config,
+    load: Callable[[], Config] | None,
+    inputs: Sequence[Path | int] = (),
+    force: bool = False,
+) -> None:
+    """Send faces until the audio ends or a signal comes; ``load`` reads the configuration again.
+
+    No output overwrites one of the ``inputs``, nor, without ``force``, a file of others.
+    """
     tight_timers()
     bundle, pipeline = open_pipeline(config)
     stop, stats = threading.Event(), RunStats()
@@ -112,8 +126,9 @@ def run_live(config: Config, load: Callable[[], Config] | None) -> None:
         stats.send_failures = outputs.send_failures
         sinks: list[Sink] = [outputs]
         if config.record:
-            sinks.append(stack.enter_context(closing(open_record(config.record, _inputs(config)))))
-        source = _source(config, stack)
+            record = open_record(config.record, inputs, force)
+            sinks.append(stack.enter_context(closing(record)))
+        source = _source(config, stack, inputs, force)
         title = f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}"
         log.info("%s, declared delay %.0f ms", title, pipeline.delay * 1000)
         if config.meter:

@@ -66,6 +66,71 @@ def test_a_recording_never_overwrites_its_input(
     assert not list(own.parent.glob(".*"))
 
 
+@pytest.mark.parametrize("force", [[], ["--force"]])
+@pytest.mark.parametrize("offline", [[], ["--offline"]])
+def test_the_configuration_and_the_bundle_are_inputs_too(
+    offline: list[str],
+    force: list[str],
+    own: Path,
+    bundle_copy: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = own.with_name("edge.yaml")
+    config.write_text(f"bundle: {bundle_copy}\n")
+    for path in (config, bundle_copy / "bundle.yaml"):
+        before = path.read_bytes()
+        command = ["--config", str(config), "--mic", f"file:{own}", "--control", "off"]
+        assert main([*command, *offline, *force, "--record", f"csv:{path}"]) == 78
+        assert f"{path}: is the input itself" in capsys.readouterr().err
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("offline", [[], ["--offline"]])
+def test_notes_are_overwritten_by_force_alone_and_a_recording_without(
+    offline: list[str], own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = own.with_name("notes.csv")
+    notes.write_text(PLAIN)
+    command = ["--mic", f"file:{own}", "--control", "off", *offline, "--record", f"csv:{notes}"]
+    assert main(command) == 78
+    stderr = capsys.readouterr().err
+    assert f"--record {notes}: there already; choose another name or --force" in stderr
+    assert notes.read_text() == PLAIN
+    for again in (["--force"], []):
+        assert main([*command, *again]) == 0
+        assert is_recording(notes.read_bytes()[:4096])
+
+
+@pytest.mark.parametrize("name", ["heard.wav", "heard.old.wav"])
+def test_sound_of_others_is_overwritten_by_force_alone_and_a_record_without(
+    name: str, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = own.with_name(name)
+    theirs.write_bytes(own.read_bytes())  # 16 kHz, mono, 16 bit: the header is that of ours
+    theirs.chmod(0o644)
+    command = ["--mic", f"file:{own}", "--control", "off", "--record-audio"]
+    command.append(str(own.with_name("heard.wav")))
+    assert main(command) == 78
+    stderr = capsys.readouterr().err
+    assert f"--record-audio {theirs}: there already; choose another name or --force" in stderr
+    assert theirs.read_bytes() == own.read_bytes()
+    assert main([*command, "--force"]) == 0
+    if name == "heard.wav":
+        assert main(command) == 0
+
+
+def test_a_film_overwrites_nothing_unless_forced(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.preview.film.film_tools", lambda: ("chromium", "ffmpeg"))
+    (out := own.with_name("holidays.mp4")).write_text("theirs")
+    with pytest.raises(ConfigError, match=r"--render .*: there already; .* or --force"):
+        Film(str(out), str(own))
+    Film(str(out), str(own), force=True)
+    with pytest.raises(ConfigError, match="is the input itself"):
+        Film(str(out), str(own), [out], force=True)
+
+
 def test_a_film_never_overwrites_its_sound(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.preview.film.film_tools", lambda: ("chromium", "ffmpeg"))
     clip = own.rename(own.with_suffix(".mp4"))
@@ -155,7 +220,7 @@ def test_the_sound_of_a_room_is_private_over_a_public_file(tmp_path: Path) -> No
     AudioRecord(str(path)).close()
     path.chmod(0o644)
     with path.open("rb") as reader:
-        record = AudioRecord(str(path))
+        record = AudioRecord(str(path), force=True)
         record.put(np.ones(160, np.float32))
         record.close()
         assert path.stat().st_mode & 0o777 == 0o600

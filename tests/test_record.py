@@ -120,7 +120,7 @@ def test_the_json_file_is_one_document(tmp_path: Path) -> None:
 def test_an_old_recording_stays_until_the_new_one_is_closed(form: str, tmp_path: Path) -> None:
     path = tmp_path / "face.any"
     path.write_text("old")
-    sink = open_record(f"{form}:{path}")
+    sink = open_record(f"{form}:{path}", force=True)
     sink.send(face(266))
     assert path.read_text() == "old"
     sink.close()
@@ -132,7 +132,7 @@ def test_an_old_recording_stays_until_the_new_one_is_closed(form: str, tmp_path:
 def test_a_recording_that_is_given_up_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "face.csv"
     path.write_text("old")
-    sink = open_record(str(path))
+    sink = open_record(str(path), force=True)
     sink.send(face(266))
     sink.discard()
     sink.close()

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from edge.contract import (
     MissingError,
     UsageError,
 )
-from edge.files import AtomicFile, check_output
+from edge.files import AtomicFile, check_output, check_replaceable
 from edge.preview.replay import read_clip
 from edge.preview.server import PreviewServer, about
 
@@ -64,15 +64,23 @@ def film_tools() -> tuple[str, str]:
 class Film:
     """A sink that keeps every face, and makes the film when all are there."""
 
-    def __init__(self, out: str, clip: str) -> None:
-        """``out`` ends in one of ``FILMS``; ``clip`` is the sound."""
+    def __init__(
+        self, out: str, clip: str, inputs: Iterable[Path | int] = (), force: bool = False
+    ) -> None:
+        """``out`` ends in one of ``FILMS``; ``clip`` is the sound.
+
+        ``ConfigError`` if ``out`` is an input, or, without ``force``, there: who made a film
+        cannot be told.
+        """
         self._tools = film_tools()  # before the networks run
         self._out, self._clip = Path(out), Path(clip)
         if self._out.suffix.lower() not in FILMS:
             raise UsageError(f"--render {out}: give it the ending of a film: {', '.join(FILMS)}")
         if not self._out.parent.is_dir():
             raise InputError(f"--render {out}: no such folder; make it first")
-        check_output("--render", self._out, [self._clip])
+        check_output("--render", self._out, [self._clip, *inputs])
+        if not force:
+            check_replaceable("--render", self._out, lambda _: False)
         self._rows: list[list[float]] = []
 
     def send(self, frame: BlendshapeFrame) -> None:

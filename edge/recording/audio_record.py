@@ -9,6 +9,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from edge.audio.capture import Source
 from edge.audio.fresh_queue import FreshQueue
 from edge.contract import SAMPLE_RATE, AudioBlock, ConfigError, Floats
-from edge.files import check_output
+from edge.files import check_output, check_replaceable
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +33,43 @@ def wav_header(samples: int) -> bytes:
     return b"RIFF" + struct.pack("<I", size + 36) + chunks
 
 
+def older(path: Path) -> Path:
+    """Where the audio before that of ``path`` is kept."""
+    return path.with_suffix(f".old{path.suffix}")
+
+
+def _is_ours(path: Path, head: bytes) -> bool:
+    """Is it what an ``AudioRecord`` leaves: its header, and readable for the user alone?
+
+    Other programs write the same header, but let others read the file.
+    """
+    samples = int.from_bytes(head[40:44], "little") // 2
+    return head[:44] == wav_header(samples) and path.stat().st_mode & 0o777 == 0o600
+
+
 class AudioRecord:
     """``OUT.wav``, and ``OUT.old.wav`` once it was full. A thread writes: disks stall, faces not.
 
     Whole at any moment, also after a crash; readable for the user alone.
     """
 
-    def __init__(self, path: str, half: int = HALF, inputs: Iterable[Path | int] = ()) -> None:
-        """``ConfigError`` if ``path`` is an input, another run's, or cannot be written."""
+    def __init__(
+        self,
+        path: str,
+        half: int = HALF,
+        inputs: Iterable[Path | int] = (),
+        force: bool = False,
+    ) -> None:
+        """``ConfigError`` if ``path`` is an input, another run's, or cannot be written.
+
+        Without ``force`` also if a file is there that is no record of audio.
+        """
         self._path, self._half, self._written = Path(path), half, 0
-        self._older = self._path.with_suffix(f".old{self._path.suffix}")
+        self._older = older(self._path)
         for place in (self._path, self._older):
             check_output("--record-audio", place, inputs)
+            if not force:
+                check_replaceable("--record-audio", place, partial(_is_ours, place))
         # Ten seconds; a disk that stalls for longer loses audio, not faces.
         self._queue: FreshQueue[Floats] = FreshQueue(1000)
         try:

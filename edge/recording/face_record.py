@@ -15,7 +15,7 @@ from edge.contract import (
     ConfigError,
     faces_within,
 )
-from edge.files import AtomicFile, check_output
+from edge.files import AtomicFile, check_output, check_replaceable
 from edge.outputs.tables import LONE, opposite, pascal
 from edge.outputs.turn import ANGLES, angles
 from edge.recording.gltf import Glb
@@ -120,9 +120,16 @@ class FaceRecord:
 
     duty = "record"
 
-    def __init__(self, path: Path, form: Format, inputs: Iterable[Path | int] = ()) -> None:
-        """``ConfigError`` if ``path`` is one of the ``inputs``, or cannot be written."""
+    def __init__(
+        self, path: Path, form: Format, inputs: Iterable[Path | int] = (), force: bool = False
+    ) -> None:
+        """``ConfigError`` if ``path`` is one of the ``inputs``, or cannot be written.
+
+        Without ``force`` also if a file is there that is no recording.
+        """
         check_output("--record", path, inputs)
+        if not force:
+            check_replaceable("--record", path, is_recording)
         self._path, self._form, self._end = path, form, 0
         self._failed: ConfigError | None = None
         try:
@@ -178,17 +185,16 @@ def is_recording(head: bytes) -> bool:
     )
 
 
-def open_record(where: str, inputs: Iterable[Path | int] = ()) -> FaceRecord:
-    """``OUT.csv``, ``OUT.json``, ``OUT.glb``, or ``FORMAT:OUT`` for any name.
+def split_record(where: str) -> tuple[str, Path]:
+    """Format and file of ``OUT.csv``, ``OUT.json``, ``OUT.glb``, or ``FORMAT:OUT`` for any name.
 
-    Raises ``ConfigError`` for an unknown format, a place that cannot be written, and for one of
-    the ``inputs``.
+    Raises ``ConfigError`` for an unknown format.
     """
     form, colon, rest = where.partition(":")
     if colon and form in FORMATS:
         if not Path(rest).name:
             raise ConfigError(f"--record {where}: no file; write {form}:OUT")
-        return FaceRecord(Path(rest), FORMATS[form](), inputs)
+        return form, Path(rest)
     if colon and form.isalpha():
         raise ConfigError(
             f"--record {where}: unknown format '{form}'; known: {', '.join(FORMATS)}"
@@ -197,6 +203,12 @@ def open_record(where: str, inputs: Iterable[Path | int] = ()) -> FaceRecord:
     suffix = Path(where).suffix.lower()
     for form, known in SUFFIXES.items():
         if suffix == known:
-            return FaceRecord(Path(where), FORMATS[form](), inputs)
+            return form, Path(where)
     choice = ", ".join(f"{form}:{where}" for form in FORMATS)
     raise ConfigError(f"--record {where}: which format? Write {choice}, or end it in .csv")
+
+
+def open_record(where: str, inputs: Iterable[Path | int] = (), force: bool = False) -> FaceRecord:
+    """A record at the place that ``split_record`` reads; errors as there and in ``FaceRecord``."""
+    form, path = split_record(where)
+    return FaceRecord(path, FORMATS[form](), inputs, force)
