@@ -70,12 +70,17 @@ def make_pipeline(
 
 
 def inputs_of(config: Config, config_file: str | None) -> list[Path | int]:
-    """What no output may overwrite: audio, the configuration's file, and those of the bundle."""
+    """What no output may overwrite: audio, the configuration's file, and those of the bundle.
+
+    Paths, and 0 for standard input, which may be a file.
+    """
     folder = Path(config.bundle) if config.bundle else DEFAULT
     found: list[Path | int] = [*folder.glob("*")]
     if config_file:
         found.append(Path(config_file))
-    if config.mic.startswith("file:"):
+    if config.mic == "-":
+        found.append(0)
+    elif config.mic.startswith("file:"):
         found.append(Path(config.mic.removeprefix("file:")))
     return found
 

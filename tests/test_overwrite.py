@@ -66,6 +66,25 @@ def test_a_recording_never_overwrites_its_input(
     assert not list(own.parent.glob(".*"))
 
 
+@pytest.mark.parametrize("flags", [[], ["--offline"]])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_recording_never_overwrites_its_standard_input(
+    flags: list[str], force: list[str], own: Path
+) -> None:
+    outs = [["--record", f"csv:{own}"], *([] if flags else [["--record-audio", str(own)]])]
+    before = own.read_bytes()
+    for out in outs:
+        command = [sys.executable, "-m", "edge.cli", "--mic", "-", "--control", "off"]
+        with own.open("rb") as stdin:
+            done = subprocess.run(
+                [*command, *flags, *force, *out], cwd=Path(batch.__file__).parents[1],
+                stdin=stdin, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+        assert done.returncode == 78
+        assert f"{own}: is the input itself; choose another name" in done.stderr
+        assert own.read_bytes() == before
+
+
 @pytest.mark.parametrize("force", [[], ["--force"]])
 @pytest.mark.parametrize("offline", [[], ["--offline"]])
 def test_the_configuration_and_the_bundle_are_inputs_too(
