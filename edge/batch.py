@@ -18,21 +18,19 @@ from edge.bundle_reader import read_bundle
 from edge.config import Config, parse, plain, read_config
 from edge.contract import (
     SAMPLE_RATE,
-    AudioBlock,
     ConfigError,
     EdgeError,
     Engine,
     InputError,
-    Sink,
     UsageError,
 )
 from edge.files import HEAD, check_output, open_regular
 from edge.inference.engine import ENGINES, open_engines
-from edge.pipeline import Pipeline
-from edge.recording.face_record import FORMATS, SUFFIXES, is_recording, open_record
-from edge.runtime import Offline, run_offline
+from edge.recording.face_record import FORMATS, SUFFIXES, is_recording
+from edge.recording.offline_record import record_faces
+from edge.recording.output_paths import inputs_of
 from edge.service.logs import set_up_logs
-from edge.wiring import edgetalk_version, inputs_of, make_pipeline
+from edge.wiring import edgetalk_version, make_pipeline
 
 log = logging.getLogger("edge")
 
@@ -47,27 +45,6 @@ examples:
 exit status: 0 all done or up to date, else that of the first file that failed (66 for one that
 cannot be read); the others are done nevertheless. 2 usage, 69 something is missing
 """
-
-
-def record_faces(
-    blocks: Iterable[AudioBlock],
-    where: str,
-    pipeline: Pipeline,
-    sinks: Iterable[Sink] = (),
-    inputs: Iterable[Path | int] = (),
-    force: bool = False,
-) -> Offline:
-    """Audio that ends to a recording (as ``open_record`` names it), whole or not at all.
-
-    ``inputs`` are the files that it must not replace, ``force`` lets it replace any other.
-    """
-    record = open_record(where, inputs, force)
-    try:
-        result = run_offline(blocks, pipeline, [*sinks, record])
-        record.close()
-    finally:
-        record.discard()
-    return result
 
 
 class Batch:

@@ -14,13 +14,12 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 from edge.audio.capture import offline_blocks
 from edge.audio.devices import list_microphones
-from edge.batch import record_faces
 from edge.config import Config, dump, parse, plain, read_config
 from edge.contract import (
     ARKIT_52,
@@ -35,10 +34,12 @@ from edge.diagnostics.probe import send_probe
 from edge.outputs import open_output
 from edge.outputs.common import check_delivery
 from edge.preview.film import Film
+from edge.recording.offline_record import record_faces
+from edge.recording.output_paths import check_distinct, inputs_of
 from edge.run_flags import parser
 from edge.runtime import run_offline
 from edge.service.logs import set_up_logs
-from edge.wiring import inputs_of, open_pipeline, run_live
+from edge.wiring import open_pipeline, run_live
 
 log = logging.getLogger("edge")
 
@@ -60,10 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(dump(_config(args)), end="")
         elif args.offline:
             _offline(_config(args), args)
-        elif args.render:
+        elif args.render is not None:
             raise UsageError("--render needs --offline and --mic file:PATH")
         else:
             config = _config(args)
+            check_distinct(config)
             load = partial(_config, args) if args.config else None
             run_live(config, load, inputs_of(config, args.config), args.force)
     except EdgeError as error:
@@ -135,8 +137,13 @@ def _offline(config: Config, args: argparse.Namespace) -> None:
     render, inputs = args.render, inputs_of(config, args.config)
     if config.mic != "-" and not config.mic.startswith("file:"):
         raise UsageError("--offline needs audio that ends: --mic file:PATH, or - for a pipe")
+    if args.record_audio is not None:
+        raise UsageError("--record-audio is for a live run; --offline has its audio already")
+    if render is not None and not render.strip():
+        raise UsageError("--render: an empty name; give a file such as OUT.mp4")
     if render and config.mic == "-":
         raise UsageError("--render needs a file for the sound: --mic file:PATH")
+    check_distinct(replace(config, record_audio=None), render)
     clip = config.mic.removeprefix("file:")
     film = Film(render, clip, inputs, args.force) if render else None
     _, pipeline = open_pipeline(config)

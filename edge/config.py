@@ -121,6 +121,9 @@ def parse(raw: Any, where: str) -> Config:
     config: Config = _at_home(read_section(Config, raw, where, ""))
     if not config.mic.strip():
         raise ConfigError(f"{where}: mic: an empty name; give default, a name, an index or a file")
+    for key in ("record", "record_audio"):
+        if getattr(config, key) is not None and not getattr(config, key).strip():
+            raise ConfigError(f"{where}: {key}: an empty name; give a file, or leave it out")
     for shape in config.gains:
         require_known(
             shape, list(INDEX), f"{where}: gains: unknown shape", "see edge-run --list-shapes"

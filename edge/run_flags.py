@@ -100,7 +100,7 @@ def _output_flags(p: argparse.ArgumentParser) -> None:
         metavar="OUT.wav",
         help="keep the last 5 to 10 minutes of audio in OUT.wav and OUT.old.wav, for support."
         " People nearby are recorded: tell them, and delete the files. Without this no audio is"
-        " ever stored or sent",
+        " ever stored or sent. Not with --offline",
     )
     p.add_argument("--control", metavar="PORT", help="of OSC control on loopback, or off")
     p.add_argument("--meter", action="store_true", default=None, help="live view in the terminal")

@@ -69,22 +69,6 @@ def make_pipeline(
     return pipeline
 
 
-def inputs_of(config: Config, config_file: str | None) -> list[Path | int]:
-    """What no output may overwrite: audio, the configuration's file, and those of the bundle.
-
-    Paths, and 0 for standard input, which may be a file.
-    """
-    folder = Path(config.bundle) if config.bundle else DEFAULT
-    found: list[Path | int] = [*folder.glob("*")]
-    if config_file:
-        found.append(Path(config_file))
-    if config.mic == "-":
-        found.append(0)
-    elif config.mic.startswith("file:"):
-        found.append(Path(config.mic.removeprefix("file:")))
-    return found
-
-
 def _source(config: Config, stack: ExitStack, inputs: Sequence[Path | int], force: bool) -> Source:
     if config.mic == "-":
         _need_standard_input()
@@ -111,11 +95,16 @@ def _need_standard_input() -> None:
         raise InputError(f"--mic -: standard input cannot be read ({error.strerror})") from error
 
 
+def _set_by_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set from now on."""
+    event = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: event.set())
+    return event
+
+
 def run_live(
-    config: Config,
-    load: Callable[[], Config] | None,
-    inputs: Sequence[Path | int] = (),
-    force: bool = False,
+    config: Config, load: Callable[[], Config] | None, inputs: Sequence[Path | int], force: bool
 ) -> None:
     """Send faces until the audio ends or a signal comes; ``load`` reads the configuration again.
 
@@ -123,16 +112,13 @@ def run_live(
     """
     tight_timers()
     bundle, pipeline = open_pipeline(config)
-    stop, stats = threading.Event(), RunStats()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
+    stop, stats = _set_by_signals(), RunStats()
     with ExitStack() as stack:
         outputs = stack.enter_context(closing(Outputs(config.to, open_output)))
         stats.send_failures = outputs.send_failures
         sinks: list[Sink] = [outputs]
         if config.record:
-            record = open_record(config.record, inputs, force)
-            sinks.append(stack.enter_context(closing(record)))
+            sinks.append(stack.enter_context(closing(open_record(config.record, inputs, force))))
         source = _source(config, stack, inputs, force)
         title = f"bundle {bundle.name} ({bundle.hash}), mic {config.mic}, to {', '.join(config.to)}"
         log.info("%s, declared delay %.0f ms", title, pipeline.delay * 1000)

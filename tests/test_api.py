@@ -14,10 +14,10 @@ import edge
 import edge.api
 from edge.api import live_faces
 from edge.audio.capture import file_blocks
-from edge.batch import record_faces
 from edge.config import Config
 from edge.contract import ARKIT_52, INDEX, SAMPLE_RATE, AudioBlock, ConfigError, Floats, InputError
 from edge.pipeline import Pipeline
+from edge.recording.offline_record import record_faces
 from edge.wiring import open_pipeline
 from tests.fakes import (
     ROOT,

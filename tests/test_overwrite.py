@@ -138,6 +138,51 @@ def test_sound_of_others_is_overwritten_by_force_alone_and_a_record_without(
         assert main(command) == 0
 
 
+PAIRS = [
+    ["--record", "csv:same.wav", "--record-audio", "same.wav"],
+    ["--record", "csv:./same.wav", "--record-audio", "folder/../same.wav"],
+    ["--record", "csv:same.old.wav", "--record-audio", "same.wav"],
+    ["--record", "csv:same.mp4", "--render", "same.mp4", "--offline"],
+]
+
+
+@pytest.mark.parametrize("outputs", PAIRS)
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_two_outputs_never_write_one_file(
+    outputs: list[str],
+    force: list[str],
+    own: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(own.parent)
+    monkeypatch.setattr("edge.preview.film.film_tools", lambda: ("chromium", "ffmpeg"))
+    Path("folder").mkdir()
+    assert main(["--mic", f"file:{own}", "--control", "off", *outputs, *force]) == 2
+    assert "both write" in capsys.readouterr().err
+    assert sorted(os.listdir()) == ["folder", "own.wav"]
+
+
+def test_recording_the_audio_of_a_file_is_refused_not_ignored(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = own.with_name("q.wav")
+    assert main(["--mic", f"file:{own}", "--offline", "--record-audio", str(out)]) == 2
+    assert "--record-audio is for a live run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--record", "--record-audio", "--render"])
+@pytest.mark.parametrize("offline", [[], ["--offline"]])
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_output_without_a_name_is_refused_not_ignored(
+    flag: str, offline: list[str], name: str, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--mic", f"file:{own}", "--control", "off", *offline]
+    assert main([*command, flag, name]) == 2
+    stderr = capsys.readouterr().err
+    assert "an empty name; give a file" in stderr or "--render needs --offline" in stderr
+
+
 def test_a_film_overwrites_nothing_unless_forced(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

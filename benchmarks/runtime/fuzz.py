@@ -32,13 +32,13 @@ import soundfile
 from benchmarks import DEMO, RESULTS, ROOT
 from edge.audio.audio_file import read_audio
 from edge.audio.capture import file_blocks
-from edge.batch import record_faces
 from edge.bundle import DEFAULT
 from edge.bundle_reader import read_bundle
 from edge.config import Config, read_config
 from edge.contract import ARKIT_52, SAMPLE_RATE, EdgeError
 from edge.inference.engine import OnnxEngine, open_engines
 from edge.preview.replay import read_record
+from edge.recording.offline_record import record_faces
 from edge.wiring import make_pipeline
 from quantize.evaluation.record import write_record
 
