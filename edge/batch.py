@@ -16,6 +16,7 @@ from edge.audio.capture import file_blocks
 from edge.bundle import DEFAULT, PRECISIONS, Bundle
 from edge.bundle_reader import read_bundle
 from edge.config import Config, parse, plain, read_config
+from edge.console import ended_by_signals
 from edge.contract import (
     SAMPLE_RATE,
     ConfigError,
@@ -43,7 +44,8 @@ examples:
   edge-batch takes/ --out faces/ --format glb --force  animated glTF, all of it again
 
 exit status: 0 all done or up to date, else that of the first file that failed (66 for one that
-cannot be read); the others are done nevertheless. 2 usage, 69 something is missing
+cannot be read); the others are done nevertheless. 2 usage, 69 something is missing,
+130 stopped by Ctrl-C, 129 by SIGHUP, 143 by SIGTERM
 """
 
 
@@ -202,14 +204,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             _tell_left_out(left, args.folder)
         inputs = inputs_of(config, args.config)
         batch = Batch(args.out, args.format, config, args.force, inputs)
-        for path in _with_progress(paths):
-            batch.do(path, args.folder)
+        with ended_by_signals():
+            for path in _with_progress(paths):
+                batch.do(path, args.folder)
     except EdgeError as error:
         log.error("%s", error)
         return error.status
     except KeyboardInterrupt:
         log.error("stopped; the same command goes on from here")
         return 130
+    except SystemExit as end:  # of ended_by_signals
+        log.error("stopped; the same command goes on from here")
+        return int(end.code or 0)
     if args.json:
         print(json.dumps(batch.summary()))
     else:

@@ -21,6 +21,7 @@ from pathlib import Path
 from edge.audio.capture import offline_blocks
 from edge.audio.devices import list_microphones
 from edge.config import Config, dump, parse, plain, read_config
+from edge.console import ended_by_signals
 from edge.contract import (
     ARKIT_52,
     ConfigError,
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.print_config:
             print(dump(_config(args)), end="")
         elif args.offline:
-            _offline(_config(args), args)
+            with ended_by_signals():
+                _offline(_config(args), args)
         elif args.render is not None:
             raise UsageError("--render needs --offline and --mic file:PATH")
         else:
@@ -74,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # only without a microphone: a live run takes the signal itself
         log.error("stopped")
         return 130
+    except SystemExit as end:  # of ended_by_signals
+        log.error("stopped")
+        return int(end.code or 0)
     return 0
 
 

@@ -10,7 +10,9 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from importlib import import_module
+from types import FrameType
 from typing import TextIO
 
 STOPPED = 130
@@ -63,6 +65,27 @@ def run(module: str, program: str) -> int:
             raise
         status = complain(program, reason)
     return close_streams(int(status or 0), program)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block by ``SystemExit``, so that half-written files go.
+
+    The status is 128 and the signal's number, as shells have it. A signal that is ignored, as
+    nohup does, stays ignored.
+    """
+    names = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    try:
+        for name in names:
+            signal.signal(name, _end)
+        yield
+    finally:
+        for name in names:
+            signal.signal(name, signal.SIG_DFL)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def hold_streams() -> None:

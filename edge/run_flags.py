@@ -27,7 +27,8 @@ examples:
   edge-run --to "vmc://127.0.0.1?preset=vrm1" --to "livelink://10.0.0.9?fps=30&region=mouth"
 
 exit status: 0 done, 2 usage, 66 no input (file or microphone), 69 something is missing or cannot be
-written to (library, bundle, host, output), 78 bad configuration, 130 stopped by Ctrl-C
+written to (library, bundle, host, output), 78 bad configuration, 130 stopped by Ctrl-C,
+129 or 143 --offline ended by SIGHUP or SIGTERM
 """
 
 
