@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -64,8 +65,7 @@ class Batch:
 
         ``MissingError`` or ``UsageError`` where no face could be made.
         """
-        if out.exists() and not out.is_dir():
-            raise ConfigError(f"--out {out}: a file, not a folder; choose another place")
+        _check_place(out)
         self._out, self._form, self._config, self._force = out, form, config, force
         self._inputs = inputs
         self._bundle: Bundle = read_bundle(Path(config.bundle) if config.bundle else DEFAULT)
@@ -116,6 +116,18 @@ class Batch:
             "cpu_s_per_audio_s": round(self._cpu / self._audio, 5) if self._audio else None,
             "bundle": self._bundle.hash,
         }
+
+
+def _check_place(out: Path) -> None:
+    """``ConfigError`` if ``out`` can be no folder; one that is not there yet is made later."""
+    try:
+        mode = out.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}; choose another place") from error
+    if not stat.S_ISDIR(mode):
+        raise ConfigError(f"--out {out}: a file, not a folder; choose another place")
 
 
 def _up_to_date(goal: Path, source: Path, form: str) -> bool:

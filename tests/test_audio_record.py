@@ -87,3 +87,9 @@ def test_no_audio_is_stored_unless_asked_for(
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "no audio is ever stored or sent" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("path", [".", "/"])
+def test_a_record_without_a_name_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match="is a folder; choose another name"):
+        AudioRecord(path)

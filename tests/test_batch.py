@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from contextlib import suppress
@@ -41,6 +42,20 @@ def batch(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
     status = main([*map(str, arguments), "--json"])
     output = capsys.readouterr()
     return status, json.loads(output.out) if output.out else {}, output.err
+
+
+def as_nobody(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """``edge-batch`` as another user, on a folder that gets one short file."""
+    soundfile.write(folder / "a.wav", np.zeros(8000, np.float32), SAMPLE_RATE)
+    code = (
+        "import os, sys; from edge.batch import main\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
 
 
 def test_every_file_becomes_what_edge_run_makes_of_it(takes, tmp_path, capsys) -> None:
@@ -150,6 +165,28 @@ def test_a_place_that_cannot_be_written_is_named(takes, tmp_path, capsys) -> Non
     status, _, stderr = batch(capsys, takes, "--out", tmp_path / "faces")
     assert status == 78
     assert "faces: a file, not a folder; choose another place" in stderr
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "a.txt/faces"])
+def test_a_place_that_cannot_be_looked_at_is_one_sentence(place, takes, tmp_path, capsys) -> None:
+    (tmp_path / "a.txt").write_text("no folder")
+    status, _, stderr = batch(capsys, takes, "--out", tmp_path / place)
+    assert status == 78
+    assert stderr.splitlines()[-1].startswith(f"edge-batch: --out {tmp_path}")
+    assert stderr.endswith("; choose another place\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ONLY ROOT CAN TRY TO BE SOMEBODY ELSE")
+def test_a_place_in_a_closed_folder_is_one_sentence() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        (folder := Path(name)).chmod(0o755)
+        (closed := folder / "closed").mkdir(0o700)
+        (takes := folder / "takes").mkdir()
+        done = as_nobody([str(takes), "--out", str(closed / "x")], takes)
+        assert done.stderr == (
+            f"edge-batch: --out {closed / 'x'}: Permission denied; choose another place\n"
+        )
+    assert done.returncode == 78
 
 
 def test_the_other_csv_is_neither_taken_for_this_one_nor_overwritten(

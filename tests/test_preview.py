@@ -311,6 +311,16 @@ def test_a_port_that_cannot_be_is_a_usage_error(capsys: pytest.CaptureFixture[st
     assert "preview: expected 0 to 65535" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("port", ["70000", "-1", "9" * 300])
+def test_a_port_that_cannot_be_is_refused_by_the_replay_too(
+    port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replay.main([str(a_record(tmp_path)), str(DEMO), "--port", port]) == 2
+    assert (stderr := capsys.readouterr().err).startswith("edge-preview: --port ")
+    assert stderr.count("\n") == 1
+    assert len(stderr) < 200
+
+
 def a_record(folder: Path, rows: int = 3) -> Path:
     """A recording whose columns are not in our order."""
     names = ["time_s", *reversed(ARKIT_52)]

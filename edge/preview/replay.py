@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.audio.decode import open_audio
-from edge.contract import ARKIT_52, EdgeError, Floats, InputError, cut
+from edge.contract import ARKIT_52, EdgeError, Floats, InputError, UsageError, cut
 from edge.files import open_regular
 from edge.preview.server import PORT, PreviewServer, about
 
@@ -99,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     try:
+        if not 0 <= args.port <= 65535:
+            raise UsageError(f"--port {cut(str(args.port))}: give a port from 0 (any) to 65535")
         with closing(PreviewServer(args.port, replay_files(args.record, args.clip))) as server:
             print(f"open {server.url}; Ctrl-C ends it", flush=True)
             while not stop.wait(3600):  # with a limit, or Windows would not see Ctrl-C

@@ -65,6 +65,8 @@ class AudioRecord:
         Without ``force`` also if a file is there that is no record of audio.
         """
         self._path, self._half, self._written = Path(path), half, 0
+        if not self._path.name:  # "." and "/"
+            raise ConfigError(f"--record-audio {path}: is a folder; choose another name")
         self._older = older(self._path)
         for place in (self._path, self._older):
             check_output("--record-audio", place, inputs)
