@@ -72,6 +72,14 @@ def check_file(path: Path, expected: str) -> None:
         )
 
 
+def read_network(path: Path) -> bytes:
+    """A network as ``check_file`` has seen it; ``MissingError`` if it cannot be read any more."""
+    try:
+        return read_regular(path, MOST_BYTES)
+    except OSError as error:
+        raise MissingError(f"{path}: {error.strerror}; check --bundle") from error
+
+
 def read_arrays(path: Path, names: Sequence[str]) -> list[Floats]:
     """Finite float32 arrays of an ``.npz``, in the order of ``names``; ``MissingError`` if not."""
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,3 +132,20 @@ def test_closing_twice_is_fine() -> None:
     for engine in open_engines(bundle):
         engine.close()
         engine.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OTHER SYSTEMS REFUSE SUCH A NAME")
+def test_a_bundle_in_a_folder_whose_name_is_not_utf8_runs(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xe9"))
+    shutil.copytree(DEFAULT, folder)
+    generator, _ = open_engines(read_bundle(folder), "onnxruntime")
+    there, _ = open_engines(read_bundle(DEFAULT), "onnxruntime")
+    inputs = {"mels": mels(1)[0], **read_bundle(DEFAULT).conditioning_input(4)}
+    assert np.array_equal(generator.step(**inputs)["latent"], there.step(**inputs)["latent"])
+
+
+def test_a_network_that_is_gone_since_it_was_checked_is_one_sentence(bundle_copy: Path) -> None:
+    bundle = read_bundle(bundle_copy)
+    (bundle_copy / "decoder.onnx").unlink()
+    with pytest.raises(MissingError, match=r"decoder\.onnx: No such file .*; check --bundle"):
+        open_engines(bundle, "onnxruntime")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import DEFAULT, PRECISIONS, Bundle
+from edge.bundle_files import read_network
 from edge.bundle_reader import read_bundle
 from edge.contract import EdgeError, Engine, MissingError
 from edge.inference.tensorrt.cuda import Cuda, load_driver, open_cuda
@@ -143,7 +144,7 @@ def build_plan(path: Path, trt: Any, *, dla: bool = False, timing: bytes = b"") 
     builder = trt.Builder(complaints.logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, complaints.logger)
-    if not parser.parse(path.read_bytes()):
+    if not parser.parse(read_network(path)):
         complaint = parser.get_error(0)
         raise MissingError(
             f"{path}: TensorRT cannot read it ({' '.join(complaint.desc().split())})"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import Bundle, Network, Shapes
+from edge.bundle_files import read_network
 from edge.contract import Engine, Floats, MissingError, Tensors, UsageError, cut, quoted
 from edge.inference.onnx_runtime import load_onnxruntime
 
@@ -205,9 +206,10 @@ def session_options() -> Any:
 
 def _open_session(path: Path) -> Any:
     options, make = session_options(), load_onnxruntime().InferenceSession
+    model = read_network(path)  # the name need not be UTF-8, as ONNX Runtime wants it
     try:
         # Without the fallback, which would print a page and try the same again.
-        return make(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        return make(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime raises its own classes, which share only Exception
         raise MissingError(
             f"{path}: ONNX Runtime cannot load it ({cut(str(error), 200)})"
