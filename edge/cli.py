@@ -29,6 +29,7 @@ from edge.contract import (
     InputError,
     Sink,
     UsageError,
+    one_line,
 )
 from edge.diagnostics.doctor import doctor
 from edge.diagnostics.probe import send_probe
@@ -133,7 +134,7 @@ def _list_mics(as_json: bool) -> None:
     else:
         for mic in found:
             mark = "*" if mic["default"] else " "
-            name, channels = mic["name"], mic["channels"]
+            name, channels = one_line(mic["name"]), mic["channels"]
             index = "" if mic["index"] is None else mic["index"]
             print(f"{mark} {index:3}  {name}  ({channels} channels, {mic['rate']} Hz)")
 

@@ -220,6 +220,21 @@ def test_the_exit_status_is_that_of_what_must_be_mended_first(found, capsys):
     assert doctor(Config(), open_pipeline, as_json=False) == 0
 
 
+def test_no_name_in_a_finding_forges_a_line_or_colours_the_terminal(found, capsys):
+    found[:] = [Finding("bundle", "warn", "a\nok    output      all is well\x1b[2J")]
+    doctor(Config(), open_pipeline, as_json=False)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == r"warn  bundle      a\nok    output      all is well\x1b[2J"
+
+
+def test_no_name_of_a_microphone_forges_a_line_of_the_list(monkeypatch, capsys):
+    evil = USB | {"name": "USB\n* 1 default\x1b[2J"}
+    monkeypatch.setitem(sys.modules, "sounddevice", PortAudio([evil]))
+    assert cli.main(["--list-mics"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert r"USB\n* 1 default\x1b[2J" in line
+
+
 def test_scripts_get_the_same_as_json(found, capsys):
     assert doctor(Config(), open_pipeline, as_json=True) == 69
     report = json.loads(capsys.readouterr().out)

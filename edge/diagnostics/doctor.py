@@ -18,7 +18,16 @@ from edge.audio.capture import open_source
 from edge.audio.devices import list_microphones
 from edge.bundle import Bundle
 from edge.config import Config
-from edge.contract import FPS, SAMPLE_RATE, AudioBlock, EdgeError, Floats, InputError
+from edge.contract import (
+    FPS,
+    SAMPLE_RATE,
+    AudioBlock,
+    EdgeError,
+    Floats,
+    InputError,
+    one_line,
+    quoted,
+)
 from edge.diagnostics.finding import Finding
 from edge.diagnostics.machine import look_at_machine
 from edge.outputs import open_output
@@ -41,7 +50,8 @@ def doctor(config: Config, open_pipeline: OpenPipeline, as_json: bool) -> int:
     for finding in examine(config, open_pipeline):
         findings.append(finding)
         if not as_json:
-            print(f"{finding.verdict:4}  {finding.what:10}  {finding.text}", flush=True)
+            text = one_line(finding.text)  # names of files, devices and bundles are in it
+            print(f"{finding.verdict:4}  {finding.what:10}  {text}", flush=True)
     # 78 (edit a file) before 69 (install something) before 66 (plug something in).
     status = max(finding.status for finding in findings)
     if as_json:
@@ -74,7 +84,7 @@ def look_at_microphones(
                 "none either"
             )
         yield Finding("portaudio", "ok", names)
-        print(f"edge-run: say something to '{config.mic}' ...", file=sys.stderr, flush=True)
+        print(f"edge-run: say something to {quoted(config.mic)} ...", file=sys.stderr, flush=True)
         yield judge(listen(config, clock))
     except EdgeError as error:
         yield Finding("microphone", "fail", str(error), error.status)
