@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from edge.contract import ConfigError, EdgeError, InputError, MissingError
+from edge.contract import ConfigError, EdgeError, MissingError, one_line
 from edge.inference.build import build_asked
 from quantize import arguments
 
@@ -187,17 +187,11 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _lint(args: argparse.Namespace) -> None:
-    import onnx
-
-    from quantize.export.lint import lint
+    from quantize.export.lint import lint, read_model
 
     bad = 0
     for path in args.files:
-        try:
-            model = onnx.load(path)
-            onnx.checker.check_model(model, full_check=True)
-        except Exception as error:  # protobuf and onnx share no other base
-            raise InputError(f"{path}: not a readable ONNX file ({error})") from error
+        model = read_model(path)
         findings = [str(finding) for finding in lint(model)]
         if args.nvidia:
             from quantize.export.rtx_parser import verdict
@@ -205,7 +199,7 @@ def _lint(args: argparse.Namespace) -> None:
             refusal = verdict(model.SerializeToString())
             findings += [f"NVIDIA's parser: {refusal}"] if refusal else []
         for finding in findings:
-            print(f"{path}: {finding}")
+            print(one_line(f"{path}: {finding}"))
         bad += bool(findings)
     print(f"{len(args.files)} files, {bad} with findings")
     if bad:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,14 +15,17 @@ torch = pytest.importorskip("torch", reason="torch is not installed: the toolcha
 from benchmarks.accuracy.__main__ import print_table
 from edge.audio.audio_file import read_audio
 from edge.bundle import DEFAULT
-from edge.contract import INDEX, InputError
+from edge.contract import INDEX, ConfigError, InputError
 from models.student import Student
 from models.student_sizes import StudentConfig
 from quantize.cli import main
 from quantize.evaluation import evaluate
 from quantize.evaluation.evaluate import faces_of
+from quantize.evaluation.head_mesh import read_head
 from quantize.evaluation.test_clips import MADE_SILENCE, TestClip, made_silence
-from quantize.training.run_settings import plain_settings
+from quantize.training.checkpoint import averaged
+from quantize.training.run_settings import plain_settings, read_settings
+from quantize.training.student_config import StudentRun
 from tests.fakes import DEMO
 
 pytestmark = pytest.mark.toolchain
@@ -109,6 +113,22 @@ def test_what_is_no_network_is_refused_in_one_sentence(tmp_path: Path) -> None:
         (tmp_path / "checkpoint.pt").write_bytes(content)
         with pytest.raises(InputError, match=r"not a checkpoint that fits its run \(\w"):
             faces_of(tmp_path, [])
+
+
+def test_what_would_not_end_is_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    os.mkfifo(tmp_path / "run.yaml")
+    with pytest.raises(InputError, match=r"run\.yaml: not the settings of a run \(is no regular"):
+        faces_of(tmp_path, [])
+    with pytest.raises(ConfigError, match="is no regular file"):
+        read_settings(StudentRun, tmp_path / "run.yaml")
+    os.mkfifo(pipe := tmp_path / "head.glb")
+    with pytest.raises(InputError, match=r"head\.glb: is no regular file"):
+        read_head(pipe)
+    with pytest.raises(InputError, match=r"head\.glb: is no regular file; give a checkpoint"):
+        averaged(pipe, Student)
+    with pytest.raises(InputError, match="neither a bundle"):
+        faces_of(tmp_path / ("x" * 300), [])
 
 
 def test_the_table_has_a_row_for_each_system_and_the_baselines(

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'edgetalk[toolchain]'")
 
 from edge.contract import EdgeError
+from quantize.cli import main
 from quantize.export.lint import RULES, lint, require
 from tests.fakes import ROOT
 from tests.qdq_corpus import (
@@ -19,6 +20,7 @@ from tests.qdq_corpus import (
     good_gemm,
     per_tensor_weight,
 )
+from tests.test_hostile_files import BAD_YAML, sentence
 
 pytestmark = pytest.mark.toolchain
 
@@ -62,6 +64,25 @@ def test_a_finding_names_the_node_and_the_reason():
         "symmetric: QuantizeLinear_xq.q: its zero point is not 0",
         "symmetric: DequantizeLinear_xq: its zero point is not 0",
     ]
+
+
+@pytest.mark.parametrize("what", ["a FIFO", "a device", "a folder", "8 GB of nothing", "no ONNX"])
+def test_a_file_that_is_no_model_is_one_sentence(what, tmp_path, capsys):
+    path = tmp_path / "decoder.onnx"
+    {**BAD_YAML, "no ONNX": lambda path: path.write_bytes(b"\n\x1b[2J" * 300)}[what](path)
+    assert main(["lint", str(path)]) == 66
+    sentence(capsys.readouterr().err, path)
+
+
+def test_no_name_of_a_node_forges_a_line(tmp_path, capsys):
+    model = per_tensor_weight().done()
+    for node in model.graph.node:
+        node.name += "\nall.onnx: good\x1b[2J"
+    (path := tmp_path / "bad.onnx").write_bytes(model.SerializeToString())
+    assert main(["lint", str(path)]) == EdgeError.status
+    finding, count = capsys.readouterr().out.splitlines()
+    assert finding.isprintable()
+    assert count == "1 files, 1 with findings"
 
 
 @pytest.mark.parametrize("make", [*GOOD, *BAD], ids=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def faces_of(path: Path, clips: Sequence[TestClip]) -> dict[str, Floats]:
     A bundle runs as it ships; a ``checkpoint.pt``, or the run's folder that holds it, runs as the
     kind of network that its ``run.yaml`` names.
     """
-    if (path / "bundle.yaml").exists():
+    if os.path.exists(path / "bundle.yaml"):  # unlike Path.exists, no error for a closed folder
         return of_bundle(read_bundle(path), clips)
-    checkpoint = path / "checkpoint.pt" if path.is_dir() else path
-    if not checkpoint.is_file():
+    checkpoint = path / "checkpoint.pt" if os.path.isdir(path) else path
+    if not os.path.isfile(checkpoint):
         raise InputError(f"{path}: neither a bundle (bundle.yaml) nor a run (checkpoint.pt)")
     settings = settings_of(checkpoint)
     kind = settings.get("train", "student")

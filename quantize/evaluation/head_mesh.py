@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import ARKIT_52, Floats, InputError
+from edge.files import read_regular
 
+MOST_BYTES = 1 << 28
+"""Of a head."""
 MM_PER_UNIT = 100.0
 """The ICT head: its eyes are 0.64 apart."""
 NUMBERS = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
@@ -43,7 +46,7 @@ def read_head(path: Path) -> HeadMesh:
     moves any; the upper face those that a shape of eyes or brows moves by a fifth of its most.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; give a GLB with ARKit shapes") from error
     try:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from edge.contract import EdgeError
+from edge.bundle_files import MOST_BYTES
+from edge.contract import EdgeError, InputError, cut
+from edge.files import read_regular
 from quantize.export.onnx_graph import MULTIPLY, Graph, integer
 
 OLDEST_OPSET, NEWEST_OPSET = 13, 18
@@ -49,6 +52,19 @@ def lint(model: onnx.ModelProto) -> list[LintFinding]:
     return [
         LintFinding(name, where, why) for name, rule in RULES.items() for where, why in rule(graph)
     ]
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """A valid model from a file that anybody may have written; ``InputError`` if it is none."""
+    try:
+        model = onnx.load_model_from_string(read_regular(path, MOST_BYTES))
+        onnx.load_external_data_for_model(model, str(path.parent))
+        onnx.checker.check_model(model, full_check=True)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; give an ONNX file") from error
+    except Exception as error:  # protobuf and onnx share no other base
+        raise InputError(f"{path}: not a readable ONNX file ({cut(str(error), 200)})") from error
+    return model
 
 
 def require(model: onnx.ModelProto, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ OUTPUTS = {"generator": GeneratorOutput._fields, "decoder": ("weights",)}
 
 def load_student(checkpoint: Path) -> Student:
     """The averaged weights of a checkpoint."""
-    if not checkpoint.is_file():
+    if not os.path.isfile(checkpoint):
         raise InputError(f"{checkpoint}: no such checkpoint; train one with edge-quantize train")
     if not settings_of(checkpoint):
         raise InputError(f"{checkpoint}: the run.yaml that was beside it is missing; copy it too")

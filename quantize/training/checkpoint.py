@@ -7,31 +7,42 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 from torch import nn
 
 from edge.contract import InputError
+from edge.files import open_regular
+from edge.safe_yaml import read_yaml
 from quantize.training.run_settings import build
 
 Net = TypeVar("Net", bound=nn.Module)
+
+MOST_BYTES = 1 << 32
+"""Of a checkpoint."""
 
 
 def settings_of(checkpoint: Path) -> dict[str, Any]:
     """The ``run.yaml`` beside a checkpoint; empty where there is none."""
     path = checkpoint.with_name("run.yaml")
     try:
-        return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        first = str(error).partition("\n")[0]
-        raise InputError(f"{path}: not the settings of a run ({first})") from error
+        found = read_yaml(path)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"{path}: not the settings of a run ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not the settings of a run ({error})") from error
+    return found or {}
 
 
 def averaged(checkpoint: Path, make: Callable[[], Net]) -> Net:
     """The network that ``make`` builds, with the averaged weights that were saved."""
     try:
-        saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+        with open_regular(checkpoint, MOST_BYTES) as file:
+            saved = torch.load(file, weights_only=True, map_location="cpu")
         net = make()
         net.load_state_dict(saved["average"])
+    except OSError as error:
+        raise InputError(f"{checkpoint}: {error.strerror}; give a checkpoint.pt") from error
     except Exception as error:  # torch and pickle share no other base
         first = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
         raise InputError(f"{checkpoint}: not a checkpoint that fits its run ({first})") from error

@@ -10,6 +10,7 @@ import yaml
 
 from edge.contract import ConfigError
 from edge.files import write_text
+from edge.safe_yaml import read_yaml
 
 Run = TypeVar("Run", bound=Any)
 
@@ -17,10 +18,10 @@ Run = TypeVar("Run", bound=Any)
 def read_settings(kind: type[Run], path: Path | None, **changes: Any) -> Run:
     """A ``run.yaml``, or the defaults, to settings; keyword arguments that are not ``None`` win."""
     try:
-        raw = (yaml.safe_load(path.read_text()) or {}) if path else {}
+        raw = (read_yaml(path) or {}) if path else {}
         raw.pop("train", None)
         settings = build(kind, raw | {k: v for k, v in changes.items() if v is not None})
-    except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path or 'settings'}: {error}") from error
     if not settings.data:
         raise ConfigError("no data: give --data DIR, or 'data' in the file of --config")
