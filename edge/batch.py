@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.audio import audio_file as audio
 from edge.audio.audio_folder import find_audio
 from edge.audio.capture import file_blocks
-from edge.bundle import DEFAULT, PRECISIONS, Bundle
+from edge.batch_flags import parser
+from edge.bundle import DEFAULT, Bundle
 from edge.bundle_reader import read_bundle
 from edge.config import Config, parse, plain, read_config
 from edge.console import ended_by_signals
@@ -27,27 +27,16 @@ from edge.contract import (
     UsageError,
 )
 from edge.files import HEAD, check_output, open_regular
-from edge.inference.engine import ENGINES, open_engines
-from edge.recording.face_record import FORMATS, SUFFIXES, is_recording
+from edge.inference.engine import open_engines
+from edge.recording.face_record import SUFFIXES, is_recording
 from edge.recording.offline_record import record_faces
 from edge.recording.output_paths import inputs_of
 from edge.service.logs import set_up_logs
-from edge.wiring import edgetalk_version, make_pipeline
+from edge.wiring import make_pipeline
 
 log = logging.getLogger("edge")
 
 MOST_GOAL = 1 << 40
-
-EXAMPLES = """\
-examples:
-  edge-batch takes/ --out faces/                       a CSV of 52 columns for each file
-  edge-batch takes/ --out faces/ --format livelink     as an iPhone's Live Link Face records
-  edge-batch takes/ --out faces/ --format glb --force  animated glTF, all of it again
-
-exit status: 0 all done or up to date, else that of the first file that failed (66 for one that
-cannot be read); the others are done nevertheless. 2 usage, 69 something is missing,
-130 stopped by Ctrl-C, 129 by SIGHUP, 143 by SIGTERM
-"""
 
 
 class Batch:
@@ -98,13 +87,17 @@ class Batch:
             # Whether it may be replaced was seen to above.
             result = record_faces(blocks, where, pipeline, (), [path, *self._inputs], force=True)
         except EdgeError as error:
-            log.error("%s", error)
-            self.failed[str(path)] = str(error)
-            self.status = self.status or error.status
+            self.fail(path, error)
             return
         self.done += 1
         self._audio += result.audio_s
         self._cpu += result.audio_s * result.cpu_s_per_audio_s
+
+    def fail(self, path: Path, error: EdgeError) -> None:
+        """Report a file or folder that could not be done; the first one sets ``status``."""
+        log.error("%s", error)
+        self.failed[str(path)] = str(error)
+        self.status = self.status or error.status
 
     def summary(self) -> dict[str, Any]:
         """What was done, for ``--json``."""
@@ -153,7 +146,10 @@ def _up_to_date(goal: Path, source: Path, form: str) -> bool:
         raise ConfigError(
             f"{goal}: there already, {found}; choose another --out, or --force to overwrite it"
         )
-    return goal.stat().st_mtime >= source.stat().st_mtime
+    try:
+        return goal.stat().st_mtime >= source.stat().st_mtime
+    except OSError:  # of the source: reading it says why
+        return False
 
 
 def _tell_left_out(left: Sequence[Path], folder: Path) -> None:
@@ -175,47 +171,19 @@ def _with_progress(paths: Sequence[Path]) -> Iterable[Path]:
     return bar
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    p = argparse.ArgumentParser(
-        "edge-batch",
-        description="A folder of audio files to recorded faces, as edge-run --offline makes them.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    p.add_argument(
-        "folder", type=Path, help=f"searched for {', '.join(audio.SUFFIXES)}, folders below too"
-    )
-    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="same names and folders")
-    p.add_argument("--format", choices=FORMATS, default="csv", help="(default: %(default)s)")
-    p.add_argument(
-        "--force",
-        action="store_true",
-        help="also what is newer than its audio, or was not written by edge-run",
-    )
-    p.add_argument("--json", action="store_true", help="machine-readable summary")
-    p.add_argument("--config", metavar="FILE", help="edge.yaml, for gains and emotion")
-    p.add_argument("--bundle", metavar="DIR", help="trained networks (default: the ones shipped)")
-    p.add_argument("--channel", type=int, metavar="N", help="from 1 (default: with the voice)")
-    p.add_argument("--lookahead", type=int, metavar="MS", help="future audio a face may hear")
-    p.add_argument("--engine", choices=ENGINES, help="what runs the networks (default: auto)")
-    p.add_argument("--precision", choices=PRECISIONS, help="of the networks")
-    p.add_argument("--seed", type=int, metavar="N", help="of blinks, glances and head motion")
-    p.add_argument("--version", action="version", version=f"edge-batch {edgetalk_version()}")
-    return p
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     args = parser().parse_args(argv)
     set_up_logs(program="edge-batch")
     try:
         config = _config(args)
-        paths, left = find_audio(args.folder)
+        paths, left, closed = find_audio(args.folder)
         if left:
             _tell_left_out(left, args.folder)
         inputs = inputs_of(config, args.config)
         batch = Batch(args.out, args.format, config, args.force, inputs)
+        for place, error in closed.items():
+            batch.fail(place, error)
         with ended_by_signals():
             for path in _with_progress(paths):
                 batch.do(path, args.folder)

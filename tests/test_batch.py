@@ -49,6 +49,8 @@ def as_nobody(arguments: list[str], folder: Path) -> subprocess.CompletedProcess
     soundfile.write(folder / "a.wav", np.zeros(8000, np.float32), SAMPLE_RATE)
     code = (
         "import os, sys; from edge.batch import main\n"
+        # Loads what is loaded late: another user may not read where this Python lies.
+        f"main([{str(folder)!r}, '--out', {str(folder.parent / 'warm')!r}])\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
@@ -135,7 +137,7 @@ def test_a_folder_without_audio_says_so(tmp_path: Path, capsys) -> None:
 def test_files_that_are_no_audio_are_named(takes, tmp_path, capsys) -> None:
     (takes / "day2/.hidden").write_text("of no interest")
     (takes / "day2/talk.docx").write_text("not audio either")
-    found, left = find_audio(takes)
+    found, left, _ = find_audio(takes)
     assert [p.name for p in found] == ["a.wav", "b.flac", "c.wav"]
     assert [p.name for p in left] == ["talk.docx", "notes.txt"]
     said = batch(capsys, takes, "--out", tmp_path / "faces")[2]
@@ -187,6 +189,28 @@ def test_a_place_in_a_closed_folder_is_one_sentence() -> None:
             f"edge-batch: --out {closed / 'x'}: Permission denied; choose another place\n"
         )
     assert done.returncode == 78
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ONLY ROOT CAN TRY TO BE SOMEBODY ELSE")
+def test_a_folder_that_cannot_be_read_fails_and_the_others_are_done() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        (folder := Path(name)).chmod(0o755)
+        (out := folder / "faces").mkdir()
+        out.chmod(0o777)
+        (takes := folder / "takes").mkdir()
+        (takes / "closed").mkdir(0o700)
+        (takes / "half").mkdir()
+        soundfile.write(takes / "half/b.wav", np.zeros(8000, np.float32), SAMPLE_RATE)
+        (takes / "half").chmod(0o744)  # a list of names, no more
+        done = as_nobody([str(takes), "--out", str(out), "--json"], takes)
+        summary = json.loads(done.stdout.splitlines()[-1])
+        assert (out / "a.csv").is_file()
+    assert done.returncode == 66
+    assert summary["done"] == 1
+    assert sorted(summary["failed"]) == [f"{takes}/closed", f"{takes}/half/b.wav"]
+    assert "give this user the right to read the folder" in done.stderr
+    assert "no permission to read it" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_other_csv_is_neither_taken_for_this_one_nor_overwritten(
