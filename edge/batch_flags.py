@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from edge.audio import audio_file as audio
 from edge.bundle import PRECISIONS
+from edge.config import at_home
 from edge.inference.engine import ENGINES
 from edge.recording.face_record import FORMATS
 from edge.wiring import edgetalk_version
@@ -31,9 +31,11 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
-        "folder", type=Path, help=f"searched for {', '.join(audio.SUFFIXES)}, folders below too"
+        "folder", type=at_home, help=f"searched for {', '.join(audio.SUFFIXES)}, folders below too"
     )
-    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="same names and folders")
+    p.add_argument(
+        "--out", type=at_home, required=True, metavar="DIR", help="same names and folders"
+    )
     p.add_argument("--format", choices=FORMATS, default="csv", help="(default: %(default)s)")
     p.add_argument(
         "--force",

@@ -61,6 +61,8 @@ def check_file(path: Path, expected: str) -> None:
         raise MissingError(
             f"{path}: missing from the bundle; copy the whole folder again"
         ) from error
+    except PermissionError as error:
+        raise MissingError(f"{path}: no permission to read it; see ls -l, or chmod +r") from error
     except OSError as error:
         raise MissingError(f"{path}: {error.strerror}; copy the whole folder again") from error
     if digest.hexdigest() != expected:

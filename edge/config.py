@@ -105,8 +105,14 @@ class Config:
     """OSC control; ``null`` turns it off."""
 
 
+def at_home(path: str | Path) -> Path:
+    """A path with its ``~`` replaced, which no shell does in ``--config=~/edge.yaml``."""
+    return Path(os.path.expanduser(path))
+
+
 def read_config(path: Path) -> Config:
     """A YAML file to ``Config``; ``ConfigError`` names the file, the key and the way out."""
+    path = at_home(path)
     try:
         raw = read_yaml(path)
     except OSError as error:

@@ -22,6 +22,7 @@ import soundfile
 from edge.audio.audio_folder import find_audio
 from edge.batch import main
 from edge.contract import SAMPLE_RATE, Floats, InputError
+from edge.preview.replay import parser as replay_flags
 from tests.fakes import ROOT
 
 
@@ -72,6 +73,15 @@ def test_every_file_becomes_what_edge_run_makes_of_it(takes, tmp_path, capsys) -
     command += ["--record", str(alone), "--seed", "3"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
     assert (tmp_path / "faces/day2/c.csv").read_bytes() == alone.read_bytes()
+
+
+def test_a_tilde_is_replaced_where_no_shell_does(takes, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "edge.yaml").write_text("seed: 3")
+    arguments = ["~/takes", "--out=~/faces", "--config=~/edge.yaml"]
+    assert main(arguments) == 0
+    assert (tmp_path / "faces/a.csv").is_file()
+    assert replay_flags().parse_args(["~/a.csv", "~/a.wav"]).clip == tmp_path / "a.wav"
 
 
 def test_a_bad_file_is_named_and_the_others_are_done(takes, tmp_path, capsys) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -326,6 +327,21 @@ def test_what_another_user_may_not_read_says_so() -> None:
         f"78 {config}: Permission denied; check --config",
         f"69 {bundle / 'bundle.yaml'}: Permission denied; check --bundle",
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ONLY ROOT CAN TRY TO BE SOMEBODY ELSE")
+def test_a_network_that_another_user_may_not_read_says_so() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        (folder := Path(name)).chmod(0o755)
+        shutil.copytree(DEFAULT, bundle := folder / "bundle")
+        (bundle / "generator.onnx").chmod(0o600)
+        read_bundle(bundle)  # loads what is loaded late
+        os.seteuid(65534)
+        try:
+            with pytest.raises(MissingError, match=r"generator\.onnx: no permission to read it"):
+                read_bundle(bundle)
+        finally:
+            os.seteuid(0)
 
 
 def test_bombs_cost_no_memory(tmp_path: Path, bundle_copy: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from edge.bundle import DEFAULT, PRECISIONS, Bundle
 from edge.bundle_files import read_network
 from edge.bundle_reader import read_bundle
+from edge.config import at_home
 from edge.contract import EdgeError, Engine, MissingError
 from edge.inference.tensorrt.cuda import Cuda, load_driver, open_cuda
 from edge.inference.tensorrt.engine_cache import (
@@ -186,7 +187,9 @@ def _inspect(plan: bytes, trt: Any, complaints: TensorrtErrors) -> str:
 
 def arguments(p: argparse.ArgumentParser) -> None:
     """Flags of ``edge-build`` and of ``edge-quantize build``."""
-    p.add_argument("--bundle", type=Path, default=DEFAULT, metavar="DIR", help="default: shipped")
+    p.add_argument(
+        "--bundle", type=at_home, default=DEFAULT, metavar="DIR", help="default: shipped"
+    )
     p.add_argument(
         "--precision", action="append", choices=PRECISIONS, help="repeatable (default: all there)"
     )

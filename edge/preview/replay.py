@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.audio.decode import open_audio
+from edge.config import at_home
 from edge.contract import ARKIT_52, EdgeError, Floats, InputError, UsageError, cut
 from edge.files import open_regular
 from edge.preview.server import PORT, PreviewServer, about
@@ -86,8 +87,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("record", type=Path, metavar="RECORD.csv", help="of edge-run --record")
-    p.add_argument("clip", type=Path, metavar="CLIP.wav", help="the audio that it was made from")
+    p.add_argument("record", type=at_home, metavar="RECORD.csv", help="of edge-run --record")
+    p.add_argument("clip", type=at_home, metavar="CLIP.wav", help="the audio that it was made from")
     p.add_argument("--port", type=int, default=PORT, help=f"on this machine (default {PORT})")
     return p
 
