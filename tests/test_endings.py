@@ -86,6 +86,17 @@ def test_too_few_open_files_are_one_sentence_or_no_trouble() -> None:
         assert done.returncode == 0 or "too many open files" in done.stderr.lower(), done.stderr
 
 
+def test_too_few_open_files_for_a_page_are_one_sentence_too(tmp_path: Path) -> None:
+    path = tmp_path / "face.csv"
+    assert shell(f"$RUN {FILE} --record {path}").returncode == 0
+    replay = f"{sys.executable} -m edge.preview.replay {path} {DEMO} --port 0"
+    for most in (5, 6):
+        done = shell(f"ulimit -n {most}; timeout -s INT 20 {replay}")
+        assert done.returncode == 69, (most, done.stderr)
+        assert "too many open files" in done.stderr.lower()
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_a_recording_is_never_taken_for_a_closed_stream(tmp_path: Path) -> None:
     path = tmp_path / "face.csv"
     done = shell(f"$RUN {FILE} --record {path} >&- 2>&- <&-")

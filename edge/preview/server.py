@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -73,7 +74,12 @@ class PreviewServer:
         self._files |= files
         if "/index.html" not in self._files:
             raise MissingError(f"{PAGE} has no index.html; run `npm ci && npm run build` in page/")
-        self._socket = _bind(port)
+        self.loop = _new_loop()
+        try:
+            self._socket = _bind(port)
+        except MissingError:
+            self.loop.close()
+            raise
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://{ADDRESS}:{self.port}/"
         self._hosts = (f"{ADDRESS}:{self.port}", f"localhost:{self.port}")
@@ -83,7 +89,6 @@ class PreviewServer:
         self.troubles = 0
         """Errors of the system, such as no file left for a connection; the first one is logged."""
         self._opening: dict[Any, None] = {}
-        self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(self._trouble)
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
@@ -211,6 +216,15 @@ class PreviewServer:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(5.0)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """A loop, or ``OSError`` where too few files are left for one."""
+    # Asked for before: a loop that got some of them complains at its end, past every handler.
+    with selectors.DefaultSelector():
+        for end in socket.socketpair():
+            end.close()
+    return asyncio.new_event_loop()
 
 
 def _bind(port: int) -> socket.socket:
