@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before the libraries are loaded
+    from edge.console import edge_batch
+
+    sys.exit(edge_batch())
+
 import argparse
 import json
 import logging
 import stat
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -211,9 +217,3 @@ def _config(args: argparse.Namespace) -> Config:
         return parse(plain(config) | given, "command line")
     except ConfigError as error:
         raise UsageError(str(error)) from error
-
-
-if __name__ == "__main__":
-    from edge.console import edge_batch
-
-    sys.exit(edge_batch())

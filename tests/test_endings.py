@@ -161,6 +161,27 @@ def test_ctrl_c_in_the_first_half_second_ends_quietly(after: float) -> None:
     assert status in (-signal.SIGINT, 130, 0), errors
 
 
+@pytest.mark.parametrize("module", ["edge.batch", "edge.preview.replay", "edge.inference.build"])
+@pytest.mark.parametrize("after", [0, 0.1, 0.2])
+def test_ctrl_c_while_the_others_load_ends_quietly(module: str, after: float) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            assert b"numpy" not in line  # a library, while Ctrl-C is not seen to yet
+            if b"edge.console" in line:
+                break
+        next(running.stderr)  # the first import that it makes itself
+        time.sleep(after)  # another process: no clock to pass
+        running.send_signal(signal.SIGINT)
+        lines = running.stderr.read().decode().splitlines()
+        status = running.wait(10)
+    assert not [line for line in lines if not line.startswith("import time:")]
+    assert status in (-signal.SIGINT, 130, 0)
+
+
 def test_ctrl_c_is_left_alone_where_a_shell_ignores_it() -> None:
     script = "trap '' INT; $RUN --list-shapes & p=$!; sleep .3; kill -INT $p; wait $p"
     done = shell(script)

@@ -6,12 +6,18 @@ TensorRT that built it, so the bundle ships ONNX and each device builds its own.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before the libraries are loaded
+    from edge.console import edge_build
+
+    sys.exit(edge_build())
+
 import argparse
 import hashlib
 import json
 import logging
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -241,9 +247,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"edge-build: {error}", file=sys.stderr)
         return error.status
     return 0
-
-
-if __name__ == "__main__":
-    from edge.console import edge_build
-
-    sys.exit(edge_build())

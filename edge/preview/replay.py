@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before the libraries are loaded
+    from edge.console import edge_preview
+
+    sys.exit(edge_preview())
+
 import argparse
 import io
 import signal
-import sys
 import threading
 import wave
 from collections.abc import Mapping, Sequence
@@ -110,9 +116,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"edge-preview: {error}", file=sys.stderr)
         return error.status
     return 0
-
-
-if __name__ == "__main__":
-    from edge.console import edge_preview
-
-    sys.exit(edge_preview())
