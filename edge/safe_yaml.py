@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from edge.contract import cut, one_line
+from edge.contract import cut, one_line, quoted
 from edge.files import read_regular
 
 # libyaml, where PyYAML was built with it: ten times faster, so that a reload is over sooner.
@@ -21,6 +22,17 @@ MOST_LETTERS = 4096
 """Of one value. Longer numbers would take PyYAML seconds."""
 
 
+class _Strict(LOADER):  # type: ignore[misc]
+    """Refuses a key that is written twice, of which YAML would keep the last one silently."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Of PyYAML: the values of a mapping."""
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [key for key, count in keys.items() if count > 1]:
+            raise ValueError(f"{quoted(twice[0])} is there twice; write it once")
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds.
 
@@ -31,8 +43,10 @@ def read_yaml(path: Path) -> Any:
     try:
         text = data.decode("utf-8")
         _check_size(text)
-        return yaml.load(text, LOADER)
+        return yaml.load(text, _Strict)
     # PyYAML's constructors raise what Python does: IndexError for `!!int ''`, KeyError for others.
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError("a value that is not of the kind that its tag (!!) says") from error
     except Exception as error:
         raise ValueError(cut(one_line(" ".join(str(error).split())), 200)) from error
 

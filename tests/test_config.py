@@ -20,6 +20,7 @@ from edge.config import (
     read_config,
 )
 from edge.contract import ConfigError
+from edge.safe_yaml import read_yaml
 from tests.fakes import ROOT
 
 EXAMPLE = ROOT / "systemd" / "edge.yaml"
@@ -205,3 +206,27 @@ def test_a_home_in_a_path_is_found_and_an_empty_microphone_refused(
     assert parse({"mic": "~x", "record": "a~.csv"}, "edge.yaml").mic == "~x"
     with pytest.raises(ConfigError, match=r"edge\.yaml: mic: an empty name"):
         parse({"mic": " "}, "edge.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("seed: 1\nmic: a\nseed: 2", "'seed' is there twice; write it once"),
+        ("gains: {jawOpen: 1, jawOpen: 2}", "'jawOpen' is there twice; write it once"),
+        ("mic: !!timestamp x", "a value that is not of the kind that its tag (!!) says"),
+        ("mic: !!bool x", "a value that is not of the kind that its tag (!!) says"),
+    ],
+)
+def test_what_yaml_would_pass_over_or_trip_over_is_one_sentence(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, text)
+    assert str(caught.value) == f"{tmp_path}/edge.yaml: not YAML ({why}); check --config"
+
+
+def test_a_key_beside_a_merged_one_is_not_written_twice(tmp_path: Path) -> None:
+    text = "emotion: &a {name: fear, blend: 1}\ncontrol: null\n"
+    assert config(tmp_path, text).emotion.name == "fear"
+    (path := tmp_path / "merged.yaml").write_text("a: &a {b: 1}\nc: {<<: *a, b: 2}\n")
+    assert read_yaml(path) == {"a": {"b": 1}, "c": {"b": 2}}
