@@ -365,3 +365,9 @@ def test_frame_numbers_go_with_the_audio_and_not_with_the_packets(receiver):
     ])  # fmt: skip
     assert [json.loads(data)["frame"] for data in got] == [1, 2, 242]
     assert numbers("livelink?fps=30", *range(8)) == [0, 1, 2, 3, 4]  # and the last, at the end
+
+
+@pytest.mark.parametrize("url", ["vmc://127.0.0.1?preset=", "json://127.0.0.1?fps=30&rename="])
+def test_an_option_without_a_value_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"(preset|rename)= has no value; give one, or drop it"):
+        open_output(url)

@@ -32,6 +32,8 @@ def read_url(
     if port == 0:
         raise ConfigError(f"{where}: nobody can listen on port 0; {form}")
     for key, value in given:
+        if not value:
+            raise ConfigError(f"{where}: {key}= has no value; give one, or drop it")
         if not (key + value).isprintable():
             raise ConfigError(f"{where}: {key}: a control character cannot be sent")
     return parts.scheme, parts.hostname, port, given
