@@ -19,5 +19,16 @@ def load_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingError("onnxruntime is not installed: pip install onnxruntime") from error
+        if _interrupted(error):
+            raise KeyboardInterrupt from error
+        raise MissingError(f"onnxruntime cannot be loaded: {error}; pip install it") from error
     return onnxruntime
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Did Ctrl-C come while the compiled module was loading, which calls that a failed import?"""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
