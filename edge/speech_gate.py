@@ -27,7 +27,7 @@ NOTHING, SILENT = 0.01, -10.0
 """Bands closer than this are digital silence, whatever its offset; and the logit of that."""
 LONG = 120
 """Faces of it after which the network waits: no training stream is silent for minutes."""
-HOLD = 9
+HOLD = 7
 """Faces that count as speech after the last that was."""
 
 

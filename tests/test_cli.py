@@ -52,8 +52,8 @@ def test_a_recording_has_a_row_a_face_and_a_column_a_shape(recorded) -> None:
 def test_the_demo_clip_opens_the_mouth_in_speech_and_shuts_it_in_silence(recorded) -> None:
     jaw = recorded[1][:, 1 + INDEX["jawOpen"]]
     assert np.percentile(jaw, 90) > 0.1
-    # The sentence before "Big blue bubbles" ends in half a second of silence.
-    assert jaw.min() < 0.02
+    # The longest silence, after the sentence before "Big blue bubbles", has a fifth of a second.
+    assert jaw.min() < 0.025
     assert jaw.std() > 0.03
 
 

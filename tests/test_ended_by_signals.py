@@ -72,7 +72,13 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(takes: Path, tmp_path: Path) 
 
 
 def test_the_handlers_are_put_back() -> None:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
-    with pytest.raises(SystemExit), ended_by_signals():
-        signal.raise_signal(signal.SIGTERM)
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)) == before
+    # Other tests of this process may have left handlers of a live run.
+    found = [signal.signal(name, signal.SIG_DFL) for name in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        with pytest.raises(SystemExit), ended_by_signals():
+            signal.raise_signal(signal.SIGTERM)
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            assert signal.getsignal(name) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, found[0])
+        signal.signal(signal.SIGHUP, found[1])

@@ -196,6 +196,15 @@ def test_a_stop_in_a_word_does_not_shut_the_mouth(demo: Floats) -> None:
     assert jaw[start - 2 : start + 8].min() > 0.75
 
 
+def test_the_mouth_is_shut_a_third_of_a_second_after_the_voice(
+    pipeline: Pipeline, demo: Floats
+) -> None:
+    onset = loud_from(demo) + SAMPLE_RATE
+    jaw = jaw_of(pipeline, np.concatenate([demo[:onset], silence(1.0)]))
+    assert jaw[: faces_within(onset)].max() > 0.1
+    assert jaw[faces_within(onset) + 20 :].max() < 0.02
+
+
 def loud_from(samples: Floats) -> int:
     """The sample at which the first loud sound begins."""
     return int(np.argmax(np.abs(samples) > 0.3 * np.abs(samples).max()))
