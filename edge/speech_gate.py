@@ -1,4 +1,4 @@
-"""Log-mel features to "is this speech": a small recurrent network, 18,800 weights, in numpy.
+"""Log-mel features to "is this speech": a small recurrent network, 18,700 weights, in numpy.
 
 Loudness alone cannot tell: hum and an offset are loud, a distant microphone is not, and a held
 vowel is as steady as a fan. ``quantize/training/train_speech_gate.py`` makes the weights.
