@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.test_systemd_units import SYSTEM, SYSTEMD, USER
+from tests.integration.test_systemd_units import SYSTEM, SYSTEMD, USER
 
 needs_systemd = pytest.mark.skipif(
     not shutil.which("systemd-analyze"),

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from edge.contract import SAMPLE_RATE
-from tests.fakes import DEMO
+from tests.fakes import DEMO, ROOT
 
-ROOT = Path(__file__).parents[1]
 ENVIRON = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
 RUN = f"{sys.executable} -m edge.cli"
 QUIET = "--to vmc://127.0.0.1:9 --control off"
