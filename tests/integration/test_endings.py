@@ -140,21 +140,29 @@ def test_a_terminal_shows_bars_in_the_letters_it_has(encoding: str) -> None:
     assert "\\u" not in text
 
 
-@pytest.mark.parametrize("after", [0, 0.03, 0.08, 0.15, 0.25, 0.35, 0.5, 0.7])
-def test_ctrl_c_in_the_first_half_second_ends_quietly(after: float) -> None:
+def interrupted(after: float, *arguments: str) -> tuple[list[str], list[str], int]:
+    """Ctrl-C so many seconds after edge.console begins: modules before it, errors, exit status."""
     # -X importtime says when our first module is in; the interpreter's own start is not ours.
-    command = [sys.executable, "-X", "importtime", "-m", "edge.cli", "--mic", f"file:{DEMO}"]
-    with subprocess.Popen([*command, *QUIET.split()], cwd=ROOT, stderr=subprocess.PIPE) as running:
+    command, before = [sys.executable, "-X", "importtime", "-m", *arguments], []
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as running:
         assert running.stderr is not None
         for line in running.stderr:
-            if b"edge.console" in line:
+            before.append(line)
+            if "edge.console" in line:
                 break
         next(running.stderr)  # the first import that it makes itself
         time.sleep(after)  # another process: no clock to pass
         running.send_signal(signal.SIGINT)
-        lines = running.stderr.read().decode().splitlines()
+        lines = running.stderr.read().splitlines()
         status = running.wait(10)
-    errors = [line for line in lines if not line.startswith("import time:")]
+    return before, [line for line in lines if not line.startswith("import time:")], status
+
+
+@pytest.mark.parametrize("after", [0, 0.03, 0.08, 0.15, 0.25, 0.35, 0.5, 0.7])
+def test_ctrl_c_in_the_first_half_second_ends_quietly(after: float) -> None:
+    _, errors, status = interrupted(after, "edge.cli", "--mic", f"file:{DEMO}", *QUIET.split())
     assert not [line for line in errors if not line.startswith("edge-run: ")]
     # Killed while the libraries load, stopped before the first face, or ended as a live run does.
     assert status in (-signal.SIGINT, 130, 0), errors
@@ -163,21 +171,9 @@ def test_ctrl_c_in_the_first_half_second_ends_quietly(after: float) -> None:
 @pytest.mark.parametrize("module", ["edge.batch", "edge.preview.replay", "edge.inference.build"])
 @pytest.mark.parametrize("after", [0, 0.1, 0.2])
 def test_ctrl_c_while_the_others_load_ends_quietly(module: str, after: float) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as running:
-        assert running.stderr is not None
-        for line in running.stderr:
-            assert b"numpy" not in line  # a library, while Ctrl-C is not seen to yet
-            if b"edge.console" in line:
-                break
-        next(running.stderr)  # the first import that it makes itself
-        time.sleep(after)  # another process: no clock to pass
-        running.send_signal(signal.SIGINT)
-        lines = running.stderr.read().decode().splitlines()
-        status = running.wait(10)
-    assert not [line for line in lines if not line.startswith("import time:")]
+    before, errors, status = interrupted(after, module, "--help")
+    assert not [line for line in before if "numpy" in line]  # loaded, with Ctrl-C not seen to yet
+    assert not errors
     assert status in (-signal.SIGINT, 130, 0)
 
 

@@ -18,25 +18,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.runtime.faults import FAULTS
-from benchmarks.runtime.sound_server import SoundServer, missing_tools, voice
+from benchmarks.runtime.sound_server import SoundServer, voice
 from edge.audio.microphone import Microphone
 from edge.audio.portaudio import import_sounddevice, quiet, restart
 from edge.contract import InputError
-
-
-def _absent() -> str:
-    if tools := missing_tools():
-        return ", ".join(tools)
-    try:
-        import sounddevice  # noqa: F401
-    except (ImportError, OSError) as error:
-        return str(error)
-    return ""
-
+from tests.integration.sound import absent
 
 pytestmark = pytest.mark.skipif(
-    bool(_absent()),
-    reason=f"NO REAL MICROPHONE FAULT IS TESTED: {_absent()} not installed (apt install pipewire "
+    bool(absent()),
+    reason=f"NO REAL MICROPHONE FAULT IS TESTED: {absent()} not installed (apt install pipewire "
     "wireplumber pipewire-pulse pulseaudio-utils libasound2-plugins libportaudio2 dbus-daemon)",
 )
 

@@ -7,23 +7,13 @@ from contextlib import closing
 import pytest
 
 from benchmarks.runtime.faults import PULSE_FAULTS
-from benchmarks.runtime.sound_server import PULSEAUDIO, SoundServer, missing_tools
-
-
-def _absent() -> str:
-    if tools := missing_tools(PULSEAUDIO):
-        return ", ".join(tools)
-    try:
-        import sounddevice  # noqa: F401
-    except (ImportError, OSError) as error:
-        return str(error)
-    return ""
-
+from benchmarks.runtime.sound_server import PULSEAUDIO, SoundServer
+from tests.integration.sound import absent
 
 pytestmark = pytest.mark.skipif(
-    bool(_absent()),
-    reason=f"NO FAULT OF A REAL PULSEAUDIO IS TESTED: {_absent()} not installed (apt install "
-    "pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 dbus-daemon)",
+    bool(absent(PULSEAUDIO)),
+    reason=f"NO FAULT OF A REAL PULSEAUDIO IS TESTED: {absent(PULSEAUDIO)} not installed "
+    "(apt install pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 dbus-daemon)",
 )
 
 
